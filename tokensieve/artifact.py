@@ -1,0 +1,260 @@
+"""Artifacts: plan -> shards + receipts -> COMMIT. The only code that knows the protocol.
+
+    <kind>/<id>/PLAN.json                     what is made, from what; its hash is the id
+               /<part>/00007-<sha16>.parquet  immutable, named by its content
+               /receipts/00007.json           the shard's commit: files, hashes, counts
+               /COMMIT.json                   the artifact's commit: all receipts, in order
+
+All of them are created if absent and never changed. So two runs at once are safe without a lock,
+work that is done is found again, and a crash anywhere loses at most the shard in hand. The
+documents hold no time, host or run, so the same work always gives the same bytes.
+"""
+
+import json
+import os
+import signal
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tokensieve.errors import ConflictError, DamagedError
+from tokensieve.storage import LocalStorage, sha256_hex
+
+CODE_VERSION = 1
+"""Raised when the same plan would give other numbers or another file format."""
+
+KINDS = ("corpora", "scores", "selections")
+
+Document = Mapping[str, Any]
+Documented = TypeVar("Documented", bound=BaseModel)
+
+
+def canonical_json(document: Document) -> bytes:
+    """Return the one JSON text of `document`: sorted keys, no spaces, no NaN, a final line end."""
+    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return text.encode() + b"\n"
+
+
+def content_id(document: Document) -> str:
+    """Return 16 hex digits that name `document` by its content."""
+    return sha256_hex(canonical_json(document))[:16]
+
+
+class FileRecord(BaseModel):
+    """One published file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: str
+    num_bytes: int
+    sha256: str
+    num_rows: int
+
+
+class Receipt(BaseModel):
+    """The commit of one shard: its files by part, and what was counted while making it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: str
+    shard: int
+    files: dict[str, FileRecord]
+    counts: dict[str, int]
+
+
+class Commit(BaseModel):
+    """The commit of an artifact: all receipts in shard order, their sums, and notes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    plan: str
+    receipts: list[Receipt]
+    totals: dict[str, int]
+    notes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A named result that may or may not be finished. Cheap to build; picklable."""
+
+    storage: LocalStorage
+    kind: str
+    plan: Document
+
+    @cached_property
+    def id(self) -> str:
+        """Return the name of the artifact: a hash of its plan."""
+        return content_id(self.plan)
+
+    @property
+    def key(self) -> str:
+        """Return the storage key of the artifact's directory."""
+        return f"{self.kind}/{self.id}"
+
+    @property
+    def num_shards(self) -> int:
+        """Return how many shards the plan has."""
+        return int(self.plan["num_shards"])
+
+    def declare(self) -> None:
+        """Publish the plan, so that status can speak of the artifact before its first shard."""
+        self._create_same(f"{self.key}/PLAN.json", canonical_json(self.plan))
+
+    def receipt(self, shard: int) -> Receipt | None:
+        """Return the shard's receipt, or None if the shard is not done.
+
+        A receipt whose file is missing or damaged raises DamagedError.
+        """
+        data = self.storage.read(self._receipt_key(shard))
+        if data is None:
+            return None
+        receipt = self._parsed_receipt(data, shard)
+        for file in receipt.files.values():
+            self.storage.read_verified(file.key, file.sha256)
+        return receipt
+
+    def done_shards(self) -> set[int]:
+        """Return the numbers of the shards that have a receipt, without checking their files."""
+        return {s for s in range(self.num_shards) if self.storage.exists(self._receipt_key(s))}
+
+    def publish(
+        self, shard: int, tables: Mapping[str, pa.Table], counts: Mapping[str, int]
+    ) -> Receipt:
+        """Publish the shard's tables (by part), then its receipt; return the one that stands.
+
+        If another writer was first, its receipt stands and is returned.
+        """
+        files = {part: self._publish_table(part, shard, table) for part, table in tables.items()}
+        abort_point("after_shard_publish", shard)
+        receipt = Receipt(plan=self.id, shard=shard, files=files, counts=dict(counts))
+        key = self._receipt_key(shard)
+        if not self.storage.create(key, canonical_json(receipt.model_dump())):
+            receipt = self._parsed_receipt(self.storage.read(key) or b"", shard)
+        abort_point("after_receipt", shard)
+        return receipt
+
+    def commit(self, notes: Document | None = None) -> Commit:
+        """Publish COMMIT from the receipts of all shards, each verified; return it."""
+        receipts = [self._required_receipt(shard) for shard in range(self.num_shards)]
+        commit = Commit(
+            plan=self.id,
+            receipts=receipts,
+            totals=summed(r.counts for r in receipts),
+            notes=dict(notes or {}),
+        )
+        abort_point("before_commit", 0)
+        self._create_same(f"{self.key}/COMMIT.json", canonical_json(commit.model_dump()))
+        abort_point("after_commit", 0)
+        return commit
+
+    def committed(self) -> Commit | None:
+        """Return the commit, or None if the artifact is not finished."""
+        data = self.storage.read(f"{self.key}/COMMIT.json")
+        if data is None:
+            return None
+        commit = _parsed(Commit, data, f"{self.storage.root}/{self.key}/COMMIT.json")
+        self._check_plan(commit.plan, "COMMIT.json")
+        return commit
+
+    def read_table(self, receipt: Receipt, part: str, columns: list[str] | None = None) -> pa.Table:
+        """Return a part of the receipt's shard, verified against the receipt's hash."""
+        file = receipt.files[part]
+        data = self.storage.read_verified(file.key, file.sha256)
+        return pq.read_table(
+            pa.BufferReader(data), columns=columns, page_checksum_verification=True
+        )
+
+    def _publish_table(self, part: str, shard: int, table: pa.Table) -> FileRecord:
+        data = parquet_bytes(table)
+        sha256 = sha256_hex(data)
+        key = f"{self.key}/{part}/{shard:05d}-{sha256[:16]}.parquet"
+        if not self.storage.create(key, data):
+            self.storage.read_verified(key, sha256)
+        return FileRecord(key=key, num_bytes=len(data), sha256=sha256, num_rows=table.num_rows)
+
+    def _create_same(self, key: str, data: bytes) -> None:
+        """Create `key`, or find exactly these bytes there; anything else is a conflict."""
+        if not self.storage.create(key, data) and self.storage.read(key) != data:
+            raise ConflictError(
+                f"{self.storage.path(key)}: stands there with other content than this run makes. "
+                "Was it edited, or written by another version? Move it away and run again."
+            )
+
+    def _required_receipt(self, shard: int) -> Receipt:
+        receipt = self.receipt(shard)
+        assert receipt is not None, f"{self.key}: commit before shard {shard} is done"
+        return receipt
+
+    def _receipt_key(self, shard: int) -> str:
+        return f"{self.key}/receipts/{shard:05d}.json"
+
+    def _parsed_receipt(self, data: bytes, shard: int) -> Receipt:
+        name = f"receipts/{shard:05d}.json"
+        receipt = _parsed(Receipt, data, f"{self.storage.root}/{self.key}/{name}")
+        self._check_plan(receipt.plan, name)
+        if receipt.shard != shard:
+            raise DamagedError(
+                f"{self.key}/{name}: its field shard says {receipt.shard}, not {shard}"
+            )
+        return receipt
+
+    def _check_plan(self, plan: str, name: str) -> None:
+        if plan != self.id:
+            raise DamagedError(f"{self.key}/{name}: its field plan says {plan!r}, not {self.id!r}")
+
+
+def load_artifact(storage: LocalStorage, kind: str, id: str) -> Artifact:
+    """Return the artifact declared under `id`; raise DamagedError if its plan is not there."""
+    data = storage.read(f"{kind}/{id}/PLAN.json")
+    if data is None:
+        raise DamagedError(f"{storage.root}/{kind}/{id}: has no PLAN.json")
+    artifact = Artifact(storage, kind, json.loads(data))
+    if artifact.id != id:
+        raise DamagedError(f"{storage.root}/{kind}/{id}/PLAN.json: does not hash to its name")
+    return artifact
+
+
+def parquet_bytes(table: pa.Table) -> bytes:
+    """Return `table` as Parquet. The same table always gives the same bytes in one environment."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(
+        table,
+        sink,
+        compression="zstd",
+        use_dictionary=False,
+        write_statistics=False,
+        write_page_checksum=True,
+        store_schema=True,
+    )
+    data: bytes = sink.getvalue().to_pybytes()
+    return data
+
+
+def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of the counts, key by key."""
+    total: Counter[str] = Counter()
+    for each in counts:
+        total.update(each)
+    return dict(sorted(total.items()))
+
+
+def abort_point(name: str, shard: int) -> None:
+    """Kill this process here if a fault test asks for it by TOKENSIEVE_ABORT_AT=name:shard."""
+    if os.environ.get("TOKENSIEVE_ABORT_AT") == f"{name}:{shard}":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _parsed(model: type[Documented], data: bytes, where: str) -> Documented:
+    """Return `data` as one of our documents; raise DamagedError naming file and field."""
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"]) or "the whole file"
+        raise DamagedError(f"{where}: {field}: {problem['msg']}") from None

@@ -1,0 +1,88 @@
+"""Runs: which artifacts each round of a run uses and makes.
+
+    runs/<name>/RUN.json          created before the work: settings, inputs, models, artifact ids
+               /round-000.json    created when everything the round names is committed
+
+All ids are known before any work is done, because an id hashes a plan and not a result. A one-shot
+clean is round 0.
+"""
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from tokensieve.artifact import Artifact, canonical_json, load_artifact
+from tokensieve.errors import ConflictError
+from tokensieve.storage import LocalStorage
+
+
+class Round(BaseModel):
+    """The artifacts of one turn of score and select."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    round: int
+    corpus: str
+    """Id of the corpus."""
+    scores: dict[str, str]
+    """Id of the scores by role: `base`, `reference`."""
+    selection: str
+    """Id of the selection."""
+
+    def artifacts(self, storage: LocalStorage) -> dict[str, Artifact]:
+        """Return the declared artifacts by step name, in the order in which they are made."""
+        named = {"corpus": ("corpora", self.corpus)}
+        named |= {f"scores.{role}": ("scores", id) for role, id in self.scores.items()}
+        named |= {"selection": ("selections", self.selection)}
+        return {step: load_artifact(storage, kind, id) for step, (kind, id) in named.items()}
+
+
+class Run(BaseModel):
+    """One run: what was asked for, of what, and where the results will lie."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    settings: dict[str, Any]
+    """The settings that were given, as JSON values."""
+    inputs: list[dict[str, Any]]
+    """Name, num_bytes and sha256 of each input file."""
+    models: dict[str, dict[str, str]]
+    """`path` and `fingerprint` of each model by role."""
+    rounds: list[Round]
+    """The rounds as planned."""
+
+    def publish(self, storage: LocalStorage) -> None:
+        """Create RUN.json, or find the same there."""
+        _create_same(storage, f"runs/{self.name}/RUN.json", self)
+
+    def finish_round(self, storage: LocalStorage, round: Round) -> None:
+        """Create the round's document: everything it names is committed."""
+        _create_same(storage, _round_key(self.name, round.round), round)
+
+    def finished_rounds(self, storage: LocalStorage) -> list[Round]:
+        """Return the planned rounds whose document exists."""
+        return [r for r in self.rounds if storage.exists(_round_key(self.name, r.round))]
+
+
+def load_run(storage: LocalStorage, name: str) -> Run | None:
+    """Return the run called `name`, or None if there is none."""
+    data = storage.read(f"runs/{name}/RUN.json")
+    return None if data is None else Run.model_validate(json.loads(data))
+
+
+def all_runs(storage: LocalStorage) -> list[Run]:
+    """Return every run of the workspace, by name."""
+    runs = [load_run(storage, name) for name in storage.names("runs")]
+    return [run for run in runs if run is not None]
+
+
+def _round_key(name: str, round: int) -> str:
+    return f"runs/{name}/round-{round:03d}.json"
+
+
+def _create_same(storage: LocalStorage, key: str, document: BaseModel) -> None:
+    data = canonical_json(document.model_dump())
+    if not storage.create(key, data) and storage.read(key) != data:
+        raise ConflictError(f"{storage.path(key)}: another run of this name stands there")

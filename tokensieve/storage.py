@@ -1,0 +1,170 @@
+"""Immutable files under one root: create-if-absent, verified read, probe.
+
+A key is a `/`-separated name below the root. Nothing is ever overwritten, and a name never becomes
+visible before its bytes are on disk: temporary file, fsync, link, fsync of the directory.
+"""
+
+import errno
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokensieve.errors import DamagedError, ResourceError, SettingsError
+
+_KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def sha256_hex(data: bytes) -> str:
+    """Return the SHA-256 of `data` as 64 hex digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass(frozen=True)
+class LocalStorage:
+    """A directory on a local or shared disk that can make hard links."""
+
+    root: Path
+
+    def path(self, key: str) -> Path:
+        """Return where `key` lies. Keys are made by our code, so a wrong one is our error."""
+        parts = key.split("/")
+        assert all(_KEY_PART.fullmatch(part) for part in parts), f"not a storage key: {key!r}"
+        return self.root.joinpath(*parts)
+
+    def exists(self, key: str) -> bool:
+        """Return whether `key` has been created."""
+        return self.path(key).exists()
+
+    def names(self, key: str) -> list[str]:
+        """Return the sorted names directly below `key`; empty if there is none.
+
+        For people and clean-up only: no decision about what is done may rest on a listing.
+        """
+        directory = self.path(key)
+        if not directory.is_dir():
+            return []
+        return sorted(
+            entry.name for entry in directory.iterdir() if _KEY_PART.fullmatch(entry.name)
+        )
+
+    def create(self, key: str, data: bytes) -> bool:
+        """Create `key` with `data` unless it exists; return whether this call created it.
+
+        When it returns, durable bytes stand under the name: ours if True, somebody's if False.
+        Raises ResourceError if they could not be written.
+        """
+        final = self.path(key)
+        partial = final.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+        with _disk_errors(final, len(data)):
+            self._make_directory(final.parent)
+            try:
+                _write_synced(partial, data)
+                return _link(partial, final)
+            finally:
+                partial.unlink(missing_ok=True)
+
+    def replace(self, key: str, ready: Path) -> None:
+        """Put the closed file `ready` in the place of `key`, atomically.
+
+        For derived files only (the index); readers keep the file they had open.
+        """
+        final = self.path(key)
+        with _disk_errors(final, ready.stat().st_size):
+            self._make_directory(final.parent)
+            _sync(ready)
+            ready.replace(final)
+            _sync(final.parent)
+
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes of `key`, or None if it does not exist."""
+        try:
+            return self.path(key).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def read_verified(self, key: str, sha256: str) -> bytes:
+        """Return the bytes of `key`; raise DamagedError if it is missing or its hash differs."""
+        data = self.read(key)
+        if data is None:
+            raise DamagedError(
+                f"{self.path(key)}: is missing. Run the same command again to make it anew."
+            )
+        if sha256_hex(data) != sha256:
+            raise DamagedError(
+                f"{self.path(key)}: its content changed after it was published "
+                f"(wanted sha256 {sha256[:16]}, found {sha256_hex(data)[:16]}). "
+                "Delete this file and run the same command again to make it anew."
+            )
+        return data
+
+    def probe(self) -> None:
+        """Create the root and check that it can link and sync; raise SettingsError if it cannot."""
+        if any(character in str(self.root) for character in "*?[]"):
+            raise SettingsError(f"{self.root}: a workspace path may not contain any of * ? [ ]")
+        mine, other = (self.root / f".tmp-probe-{secrets.token_hex(4)}" for _ in range(2))
+        try:
+            self._make_directory(self.root)
+            _write_synced(mine, b"probe")
+            os.link(mine, other)
+        except OSError as error:
+            raise SettingsError(
+                f"{self.root}: cannot be used as a workspace: {error.strerror}. "
+                "Choose a directory that you can write to, on a disk that allows hard links."
+            ) from None
+        finally:
+            for path in (mine, other):
+                if path.is_file():
+                    path.unlink()
+
+    def _make_directory(self, directory: Path) -> None:
+        """Create `directory` and make its name durable."""
+        if not directory.is_dir():
+            self._make_directory(directory.parent)
+            directory.mkdir(exist_ok=True)
+            _sync(directory.parent)
+
+
+def _write_synced(path: Path, data: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _link(partial: Path, final: Path) -> bool:
+    """Give the file its name unless the name is taken; return whether it was free."""
+    try:
+        os.link(partial, final)  # unlike rename, link never overwrites
+    except FileExistsError:
+        return False
+    finally:
+        _sync(final.parent)  # also when another writer won: its link may not be durable yet
+    return True
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
+    """Turn an OSError while writing `path` into a ResourceError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        advice = "Free some space" if error.errno in _NO_ROOM else "Check the disk and permissions"
+        raise ResourceError(
+            f"{path}: {num_bytes} bytes could not be written: {error.strerror}. "
+            f"{advice}, then run the same command again; finished shards are kept."
+        ) from error
