@@ -119,6 +119,12 @@ class Artifact:
             self.storage.read_verified(file.key, file.sha256)
         return receipt
 
+    def required_receipt(self, shard: int) -> Receipt:
+        """Return the receipt of a shard that is known to be done."""
+        receipt = self.receipt(shard)
+        assert receipt is not None, f"{self.key}: shard {shard} is not done"
+        return receipt
+
     def done_shards(self) -> set[int]:
         """Return the numbers of the shards that have a receipt, without checking their files."""
         return {s for s in range(self.num_shards) if self.storage.exists(self._receipt_key(s))}
@@ -141,7 +147,7 @@ class Artifact:
 
     def commit(self, notes: Document | None = None) -> Commit:
         """Publish COMMIT from the receipts of all shards, each verified; return it."""
-        receipts = [self._required_receipt(shard) for shard in range(self.num_shards)]
+        receipts = [self.required_receipt(shard) for shard in range(self.num_shards)]
         commit = Commit(
             plan=self.id,
             receipts=receipts,
@@ -185,11 +191,6 @@ class Artifact:
                 f"{self.storage.path(key)}: stands there with other content than this run makes. "
                 "Was it edited, or written by another version? Move it away and run again."
             )
-
-    def _required_receipt(self, shard: int) -> Receipt:
-        receipt = self.receipt(shard)
-        assert receipt is not None, f"{self.key}: commit before shard {shard} is done"
-        return receipt
 
     def _receipt_key(self, shard: int) -> str:
         return f"{self.key}/receipts/{shard:05d}.json"

@@ -1,0 +1,97 @@
+"""Connect to Ray, and say how many workers fit."""
+
+import os
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import ray
+
+from ray_cluster.worker_pool import WorkerPool
+from tokensieve.errors import ResourceError, ServiceError
+from tokensieve.settings import ClusterSettings
+
+_OBJECT_STORE_BYTES = 128 * 2**20  # only receipts pass through it
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A connected Ray cluster and the share of it that one scoring worker gets."""
+
+    num_workers: int
+    cpus_per_worker: float
+    gpus_per_worker: float
+
+    def pool(self, worker: type, *args: Any) -> WorkerPool:
+        """Return the pool of scoring workers of this cluster; the same one while it lives."""
+        return _pool(self, worker, args)
+
+    def cpu_pool(self, worker: type, *args: Any) -> WorkerPool:
+        """Return a new pool with one worker for each processor."""
+        num_workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return WorkerPool(worker, args, num_workers, {"num_cpus": 1})
+
+
+@cache
+def connect(settings: ClusterSettings) -> Cluster:
+    """Return the cluster of these settings, started on this machine unless an address is given.
+
+    One connection serves the whole process; a local cluster ends with it. Raises ServiceError if
+    the address does not answer, ResourceError if the cluster cannot hold one worker.
+    """
+    if not ray.is_initialized():
+        _start(settings.address)
+    total = ray.cluster_resources()
+    num_gpus, num_cpus = total.get("GPU", 0.0), max(1.0, total.get("CPU", 1.0))
+    gpus = float(num_gpus > 0) if settings.gpus_per_worker is None else settings.gpus_per_worker
+    if gpus > num_gpus:
+        raise ResourceError(
+            f"cluster: a worker is to have {gpus:g} GPUs, and the cluster has {num_gpus:g}. "
+            "Lower gpus_per_worker (0 runs on the processor) or add GPUs."
+        )
+    fitting = int(num_gpus / gpus) if gpus else max(1, int(num_cpus) // 4)
+    workers = settings.workers or fitting
+    return Cluster(workers, 0.1 if gpus else max(1.0, num_cpus // workers), gpus)
+
+
+def uses_gpu(settings: ClusterSettings) -> bool:
+    """Return whether workers of these settings score on GPUs."""
+    if settings.gpus_per_worker is not None or settings.address:
+        return (
+            connect(settings).gpus_per_worker > 0
+            if settings.address
+            else bool(settings.gpus_per_worker)
+        )
+    return _local_gpus() > 0
+
+
+@cache
+def _pool(cluster: Cluster, worker: type, args: tuple[Any, ...]) -> WorkerPool:
+    share = {"num_cpus": cluster.cpus_per_worker, "num_gpus": cluster.gpus_per_worker}
+    return WorkerPool(worker, args, cluster.num_workers, share)
+
+
+def _start(address: str | None) -> None:
+    local = (
+        {}
+        if address
+        else {
+            "num_cpus": os.cpu_count(),
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "include_dashboard": False,
+            "_node_ip_address": "127.0.0.1",
+        }
+    )
+    try:
+        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **local)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ServiceError(
+            f"Ray at {address or 'this machine'} does not answer: {str(error).splitlines()[0]}. "
+            "Check the address and RAY_AUTH_TOKEN."
+        ) from error
+
+
+def _local_gpus() -> int:
+    from torch.cuda import device_count  # heavy, and only asked when Ray is not running yet
+
+    return device_count()

@@ -1,0 +1,56 @@
+"""A worker that turns pieces of input files into corpus shards. Plain class, like ScoringWorker."""
+
+from dataclasses import dataclass
+
+from tokensieve.artifact import Receipt, load_artifact
+from tokensieve.chat import Encoder
+from tokensieve.ingest import InputFile, Piece
+from tokensieve.ingest.shard import build_shard
+from tokensieve.models import load_tokenizer
+from tokensieve.settings import CorpusSettings
+from tokensieve.storage import LocalStorage
+from tokensieve.templates import load_template
+from tokensieve.vocabulary import vocabulary_table
+
+
+@dataclass(frozen=True)
+class IngestJob:
+    """One shard of a corpus to make."""
+
+    storage: LocalStorage
+    corpus: str
+    files: tuple[InputFile, ...]
+    pieces: tuple[Piece, ...]
+    shard: int
+
+    def __str__(self) -> str:
+        """Return the job's name in messages."""
+        return f"corpora/{self.corpus}, shard {self.shard}"
+
+
+class IngestWorker:
+    """Holds one tokenizer and template, and encodes any number of shards with them."""
+
+    def __init__(self, model: str, settings: CorpusSettings) -> None:
+        """Load the tokenizer and the template once."""
+        self._tokenizer = load_tokenizer(model)
+        template = load_template(settings.template, self._tokenizer)
+        self._encoder = Encoder(self._tokenizer, template, settings.max_length)
+        self._tokens_done = 0
+
+    def run(self, job: IngestJob) -> Receipt:
+        """Make the job's shard, publish it and return its receipt; a finished shard is kept."""
+        corpus = load_artifact(job.storage, "corpora", job.corpus)
+        finished = corpus.receipt(job.shard)
+        if finished is not None:
+            return finished
+        shard, rows, rejected, counts = build_shard(job.files, job.pieces, self._encoder)
+        self._tokens_done += counts["tokens"]
+        tables = {"shards": shard.to_table(), "rows": rows, "rejected": rejected}
+        if job.shard == 0:
+            tables["vocabulary"] = vocabulary_table(self._tokenizer)
+        return corpus.publish(job.shard, tables, counts)
+
+    def progress(self) -> int:
+        """Return how many tokens were made."""
+        return self._tokens_done

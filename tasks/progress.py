@@ -1,0 +1,55 @@
+"""How far a step is: a bar in the terminal, and an artifact in the Prefect UI."""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import UUID
+
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+_UPDATE_SECONDS = 3.0
+
+
+class StepProgress:
+    """Tokens done of one step. Call `advance_to` as often as you like."""
+
+    def __init__(self, bar: Progress, task: TaskID, artifact: UUID, total: int, done: int) -> None:
+        """Show `done` of `total` tokens."""
+        self._bar, self._task, self._artifact = bar, task, artifact
+        self._total, self._before = max(1, total), done
+        self._began = self._updated = time.monotonic()
+        self.advance_to(0)
+
+    def advance_to(self, tokens: int) -> None:
+        """Show that `tokens` more were done since the step began."""
+        done = min(self._before + tokens, self._total)
+        speed = tokens / max(1e-9, time.monotonic() - self._began)
+        rate = f"{speed:,.0f} tokens/s" if tokens else ""
+        self._bar.update(self._task, completed=done, total=self._total, rate=rate)
+        if time.monotonic() - self._updated > _UPDATE_SECONDS:
+            self._updated = time.monotonic()
+            update_progress_artifact(self._artifact, 100 * done / self._total, rate)
+            if not self._bar.console.is_terminal:
+                self._bar.console.print(f"{100 * done / self._total:3.0f} %  {rate}")
+
+
+@contextmanager
+def step_progress(title: str, total: int, done: int = 0) -> Iterator[StepProgress]:
+    """Show a step of `total` tokens of which `done` were done by an earlier run."""
+    columns = (
+        TextColumn("{task.description:<18}"),
+        BarColumn(bar_width=32),
+        TextColumn("{task.percentage:3.0f} %  {task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    artifact = create_progress_artifact(100 * done / max(1, total), description=title)
+    assert isinstance(artifact, UUID)
+    with Progress(*columns, console=Console(file=sys.stderr)) as bar:
+        task = bar.add_task(title, total=total, rate="")
+        progress = StepProgress(bar, task, artifact, total, done)
+        yield progress
+        bar.update(task, completed=total)
+    update_progress_artifact(artifact, 100.0)

@@ -1,0 +1,65 @@
+"""Decide the weight of every token of a corpus."""
+
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.progress import step_progress
+from tokensieve.artifact import Artifact, Commit
+from tokensieve.corpus import Float32s, Shard, read_shard, score_column
+from tokensieve.methods import Evidence, Method, find_method
+from tokensieve.planning import CleanPlan
+from tokensieve.selection import select_shard, selection_tables
+from tokensieve.thresholds import find_thresholds
+
+
+@task(name="select-tokens", cache_policy=NO_CACHE)
+def select_tokens(plan: CleanPlan) -> Commit:
+    """Return the selection's commit: one weight for every token, and the training view."""
+    selection, settings = plan.selection, plan.settings.selection
+    commit = selection.committed()
+    if commit is not None:
+        get_run_logger().info("selection %s: done before", selection.id)
+        return commit
+    method = find_method(settings.method)
+    rule, evidence = method.rule(settings), _EvidenceReader(plan, method)
+    thresholds = find_thresholds(
+        lambda shard: method.scored(evidence.read(shard)), selection.num_shards, rule
+    )
+    with step_progress("select tokens", selection.num_shards) as bar:
+        for shard in range(selection.num_shards):
+            if selection.receipt(shard) is None:
+                seen = evidence.read(shard)
+                scored = method.scored(seen)
+                weight_T = select_shard(scored, shard, rule, thresholds)
+                tables, counts = selection_tables(
+                    seen.shard, scored.score_T, weight_T, settings.keep_empty
+                )
+                selection.publish(shard, tables, counts)
+            bar.advance_to(shard + 1)
+    return selection.commit({"thresholds": {n: t.score for n, t in thresholds.items()}})
+
+
+class _EvidenceReader:
+    """Reads what a method looks at, shard by shard, each file verified."""
+
+    def __init__(self, plan: CleanPlan, method: Method) -> None:
+        self._corpus = _with_commit(plan.corpus)
+        self._scores = {role: _with_commit(plan.scores[role]) for role in method.roles}
+        self._columns = method.columns
+        self._seed = plan.settings.selection.seed
+
+    def read(self, number: int) -> Evidence:
+        shard = read_shard(*self._corpus, number)
+        scores = {role: self._role(role, shard, number) for role in self._scores}
+        return Evidence(shard, scores, self._seed)
+
+    def _role(self, role: str, shard: Shard, number: int) -> dict[str, Float32s]:
+        artifact, commit = self._scores[role]
+        table = artifact.read_table(commit.receipts[number], "shards")
+        return {name: score_column(table, name, shard) for name in self._columns[role]}
+
+
+def _with_commit(artifact: Artifact) -> tuple[Artifact, Commit]:
+    commit = artifact.committed()
+    assert commit is not None, f"{artifact.key}: the flow makes it first"
+    return artifact, commit
