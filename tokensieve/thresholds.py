@@ -1,0 +1,191 @@
+"""Where each group's selection ends: exact order statistics of scores that stay on disk.
+
+The shards are read in passes, and only the boundary of each group is looked for. Until the keys
+that may be the boundary fit into memory, a pass splits the range they lie in into bins and goes on
+with one of them; a key has 64 bits, so this ends even if every score is the same. The result
+equals that of one stable sort of all scores.
+
+Shapes: C = candidates of a shard, G = groups, B = bins of a pass.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tokensieve.corpus import Int64s
+from tokensieve.ranking import Rule, ScoredShard, UInt64s
+
+MAX_HELD = 1 << 22
+"""How many keys, or bins, are held in memory: 16 bytes each, and a sort of them."""
+MAX_BIN_BITS = 16
+
+Reader = Callable[[int], ScoredShard]
+Keys = tuple[UInt64s, Int64s]
+"""(key_C, group_C) of a shard."""
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """Where one group's selection ends.
+
+    Better scores than `score` are kept. Of the tokens that have exactly this score, those of
+    earlier shards are kept, and the first `num_ties` of the group's in `shard`.
+    """
+
+    num_candidates: int
+    num_kept: int
+    score: float | None
+    """None if nothing is kept."""
+    shard: int
+    num_ties: int
+
+
+@dataclass(frozen=True)
+class _Boundary:
+    """The range of keys, low to high inclusive, in which each group's last kept key lies."""
+
+    low_G: UInt64s
+    high_G: UInt64s
+    """Below low if the group keeps nothing."""
+    rank_G: Int64s
+    """Which of the keys inside, counted from the highest and from 1, is the last one kept."""
+    num_inside: int
+    bits: int
+    """Every range is 2 ** bits keys wide."""
+
+    def inside(self, keys: Keys) -> Keys:
+        """Return those of the keys that lie in their group's range."""
+        key_C, group_C = keys
+        inside_C = (key_C >= self.low_G[group_C]) & (key_C <= self.high_G[group_C])
+        return key_C[inside_C], group_C[inside_C]
+
+
+def find_thresholds(
+    read: Reader, num_shards: int, rule: Rule, max_held: int = MAX_HELD
+) -> dict[str, Threshold]:
+    """Return the threshold of each group by its name, "" if the whole dataset is one group.
+
+    `read` returns a shard by its number; each shard is read at least twice, in order. Empty if
+    shards can be selected one by one. Raises InputError if a score is infinite.
+    """
+    if not rule.has_thresholds:
+        return {}
+    groups: dict[str, int] = {}
+    candidates_G = _count(read, num_shards, rule, groups)
+    if not groups:
+        return {}
+    kept_G = rule.num_kept(candidates_G)
+
+    def shards() -> Iterator[Keys]:
+        return (_keys(read(shard), rule, groups) for shard in range(num_shards))
+
+    boundary = _whole_range(candidates_G, kept_G)
+    while boundary.bits and boundary.num_inside > max_held:
+        boundary = _narrowed(boundary, shards(), max_held)
+    inside: Iterable[Keys] = (boundary.inside(keys) for keys in shards())
+    if boundary.bits:
+        inside = list(inside)
+        boundary = _exact(boundary, inside)
+    shard_G, ties_G = _last_ties(boundary, inside)
+    return {
+        name: Threshold(
+            num_candidates=int(candidates_G[g]),
+            num_kept=int(kept_G[g]),
+            score=rule.score(int(boundary.low_G[g])) if kept_G[g] else None,
+            shard=int(shard_G[g]),
+            num_ties=int(ties_G[g]),
+        )
+        for name, g in groups.items()
+    }
+
+
+def _count(read: Reader, num_shards: int, rule: Rule, groups: dict[str, int]) -> Int64s:
+    """Return the number of candidates of each group; number the groups as they turn up."""
+    total_G = np.zeros(0, dtype=np.int64)
+    for shard in range(num_shards):
+        _, group_C = _keys(read(shard), rule, groups)
+        count_G = np.bincount(group_C, minlength=len(groups))
+        count_G[: len(total_G)] += total_G
+        total_G = count_G
+    return total_G
+
+
+def _keys(scored: ScoredShard, rule: Rule, groups: dict[str, int]) -> Keys:
+    """Return the keys of a shard's candidates, and their groups' numbers."""
+    candidate_T, score_C = scored.candidates()
+    names = scored.group_names(rule)
+    group_N = np.array([groups.setdefault(name, len(groups)) for name in names], dtype=np.int64)
+    return rule.keys(score_C), scored.per_candidate(group_N, candidate_T)
+
+
+def _whole_range(candidates_G: Int64s, kept_G: Int64s) -> _Boundary:
+    """Return a boundary about which nothing is known yet."""
+    all_ones = np.uint64(2**64 - 1)
+    return _Boundary(
+        low_G=np.where(kept_G > 0, np.uint64(0), np.uint64(1)),
+        high_G=np.where(kept_G > 0, all_ones, np.uint64(0)),
+        rank_G=kept_G,
+        num_inside=int(candidates_G[kept_G > 0].sum()),
+        bits=64,
+    )
+
+
+def _narrowed(boundary: _Boundary, shards: Iterable[Keys], max_held: int) -> _Boundary:
+    """Return the boundary in a range some bits narrower: as many as the memory has bins for."""
+    num_groups = len(boundary.rank_G)
+    bin_bits = max(1, (max_held // num_groups).bit_length() - 1)
+    bin_bits = min(bin_bits, MAX_BIN_BITS, boundary.bits)
+    bits = boundary.bits - bin_bits
+    count_GB = np.zeros(num_groups << bin_bits, dtype=np.int64)
+    for keys in shards:
+        key_C, group_C = boundary.inside(keys)
+        bin_C = ((key_C - boundary.low_G[group_C]) >> np.uint64(bits)).astype(np.int64)
+        count_GB += np.bincount((group_C << bin_bits) + bin_C, minlength=len(count_GB))
+    return _into_bin(boundary, count_GB.reshape(num_groups, -1), bits)
+
+
+def _into_bin(boundary: _Boundary, count_GB: Int64s, bits: int) -> _Boundary:
+    """Return the boundary in the bin, 2 ** bits keys wide, that holds each group's last kept."""
+    from_top_GB = np.cumsum(count_GB[:, ::-1], axis=1)[:, ::-1]  # in this bin and above
+    active_G = boundary.rank_G > 0
+    bin_G = (from_top_GB >= boundary.rank_G[:, None]).sum(axis=1) - 1
+    group_G = np.arange(len(bin_G))
+    count_G = count_GB[group_G, bin_G]
+    above_G = from_top_GB[group_G, bin_G] - count_G
+    low_G = boundary.low_G + (bin_G.astype(np.uint64) << np.uint64(bits))
+    return _Boundary(
+        low_G=np.where(active_G, low_G, boundary.low_G),
+        high_G=np.where(active_G, low_G + np.uint64((1 << bits) - 1), boundary.high_G),
+        rank_G=np.where(active_G, boundary.rank_G - above_G, 0),
+        num_inside=int(count_G[active_G].sum()),
+        bits=bits,
+    )
+
+
+def _exact(boundary: _Boundary, held: list[Keys]) -> _Boundary:
+    """Return the boundary as one key per group, from all keys inside."""
+    key_C = np.concatenate([key_C for key_C, _ in held])
+    group_C = np.concatenate([group_C for _, group_C in held])
+    key_C = key_C[np.argsort(group_C, kind="stable")]
+    end_G = np.cumsum(np.bincount(group_C, minlength=len(boundary.rank_G)))
+    low_G, rank_G = boundary.low_G.copy(), boundary.rank_G.copy()
+    for g in np.flatnonzero(rank_G):
+        inside = key_C[end_G[g - 1] if g else 0 : end_G[g]]
+        low_G[g] = np.partition(inside, len(inside) - rank_G[g])[len(inside) - rank_G[g]]
+        rank_G[g] -= np.count_nonzero(inside > low_G[g])
+    high_G = np.where(rank_G > 0, low_G, boundary.high_G)
+    return replace(boundary, low_G=low_G, high_G=high_G, rank_G=rank_G, bits=0)
+
+
+def _last_ties(boundary: _Boundary, inside: Iterable[Keys]) -> tuple[Int64s, Int64s]:
+    """Return the shard in which each group's last kept token lies, and its place in the ties."""
+    wanted_G = boundary.rank_G.copy()
+    shard_G, ties_G = np.zeros_like(wanted_G), np.zeros_like(wanted_G)
+    for shard, keys in enumerate(inside):
+        _, group_C = boundary.inside(keys)
+        count_G = np.bincount(group_C, minlength=len(wanted_G))
+        last_G = (wanted_G > 0) & (count_G >= wanted_G)
+        shard_G[last_G], ties_G[last_G] = shard, wanted_G[last_G]
+        wanted_G -= count_G
+    return shard_G, ties_G
