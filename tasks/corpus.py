@@ -1,6 +1,5 @@
 """Turn the input files into a corpus of tokenised, masked samples."""
 
-
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -47,7 +46,8 @@ def _make_shards(plan: CleanPlan) -> None:
         return
     num_bytes = sum(file.num_bytes for file in inventory.files)
     arguments = (plan.settings.base, plan.settings.corpus)
-    with step_progress("make corpus", corpus.num_shards, corpus.num_shards - len(jobs)) as bar:
+    done_before = corpus.num_shards - len(jobs)
+    with step_progress("make corpus", corpus.num_shards, done_before, "shards") as bar:
         done: list[Receipt] = []
 
         def count(receipt: Receipt) -> None:

@@ -14,20 +14,22 @@ _UPDATE_SECONDS = 3.0
 
 
 class StepProgress:
-    """Tokens done of one step. Call `advance_to` as often as you like."""
+    """Units done of one step. Call `advance_to` as often as you like."""
 
-    def __init__(self, bar: Progress, task: TaskID, artifact: UUID, total: int, done: int) -> None:
-        """Show `done` of `total` tokens."""
+    def __init__(self, bar: Progress, task: TaskID, artifact: UUID) -> None:
+        """Show the bar as it was made."""
         self._bar, self._task, self._artifact = bar, task, artifact
-        self._total, self._before = max(1, total), done
+        shown = bar.tasks[task]
+        self._total, self._before = int(shown.total or 1), int(shown.completed)
+        self._unit = shown.fields["unit"]
         self._began = self._updated = time.monotonic()
         self.advance_to(0)
 
-    def advance_to(self, tokens: int) -> None:
-        """Show that `tokens` more were done since the step began."""
-        done = min(self._before + tokens, self._total)
-        speed = tokens / max(1e-9, time.monotonic() - self._began)
-        rate = f"{speed:,.0f} tokens/s" if tokens else ""
+    def advance_to(self, units: int) -> None:
+        """Show that `units` more were done since the step began."""
+        done = min(self._before + units, self._total)
+        speed = units / max(1e-9, time.monotonic() - self._began)
+        rate = f"{speed:,.0f} {self._unit}/s" if units else ""
         self._bar.update(self._task, completed=done, total=self._total, rate=rate)
         if time.monotonic() - self._updated > _UPDATE_SECONDS:
             self._updated = time.monotonic()
@@ -37,8 +39,10 @@ class StepProgress:
 
 
 @contextmanager
-def step_progress(title: str, total: int, done: int = 0) -> Iterator[StepProgress]:
-    """Show a step of `total` tokens of which `done` were done by an earlier run."""
+def step_progress(
+    title: str, total: int, done: int = 0, unit: str = "tokens"
+) -> Iterator[StepProgress]:
+    """Show a step of `total` units of which `done` were done by an earlier run."""
     columns = (
         TextColumn("{task.description:<18}"),
         BarColumn(bar_width=32),
@@ -48,8 +52,7 @@ def step_progress(title: str, total: int, done: int = 0) -> Iterator[StepProgres
     artifact = create_progress_artifact(100 * done / max(1, total), description=title)
     assert isinstance(artifact, UUID)
     with Progress(*columns, console=Console(file=sys.stderr)) as bar:
-        task = bar.add_task(title, total=total, rate="")
-        progress = StepProgress(bar, task, artifact, total, done)
-        yield progress
-        bar.update(task, completed=total)
+        task = bar.add_task(title, total=max(1, total), completed=done, rate="", unit=unit)
+        yield StepProgress(bar, task, artifact)
+        bar.update(task, completed=max(1, total))
     update_progress_artifact(artifact, 100.0)

@@ -86,3 +86,29 @@ def _create_same(storage: LocalStorage, key: str, document: BaseModel) -> None:
     data = canonical_json(document.model_dump())
     if not storage.create(key, data) and storage.read(key) != data:
         raise ConflictError(f"{storage.path(key)}: another run of this name stands there")
+
+
+class Attempt(BaseModel):
+    """One process that worked on a run. For people: no decision rests on it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    flow_run: str
+    """Id of the Prefect flow run."""
+    host: str
+    pid: int
+    started: float
+    """When the process began, in seconds since 1970 by its own machine's clock."""
+
+    def publish(self, storage: LocalStorage, run: str) -> None:
+        """Create the attempt's document."""
+        key = f"runs/{run}/attempts/{self.flow_run}.json"
+        storage.create(key, canonical_json(self.model_dump()))
+
+
+def attempts(storage: LocalStorage, run: str) -> list[Attempt]:
+    """Return the attempts at a run, the earliest first."""
+    names = storage.names(f"runs/{run}/attempts")
+    documents = [storage.read(f"runs/{run}/attempts/{name}") for name in names]
+    found = [Attempt.model_validate_json(document) for document in documents if document]
+    return sorted(found, key=lambda attempt: attempt.started)

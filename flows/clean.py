@@ -1,0 +1,31 @@
+"""Clean a drop: which of its tokens are worth training on?
+
+    files --> corpus --+-- base scores ------+
+                       |                     +--> selection --> index --> summary
+                       +-- reference scores -+
+
+Run again after any crash: what is finished is found, and only the rest is done.
+"""
+
+from prefect import flow
+
+from tasks.corpus import make_corpus
+from tasks.planning import plan_run
+from tasks.record import begin_attempt, record_round
+from tasks.scoring import score_corpus
+from tasks.selection import select_tokens
+from tasks.summary import Summary, summarise_round
+from tokensieve.settings import CleanSettings
+
+
+@flow(name="clean")
+def clean(settings: CleanSettings) -> Summary:
+    """Return what was kept and dropped, and where the dataset, the scores and the index lie."""
+    plan = plan_run(settings)
+    begin_attempt(plan)
+    make_corpus(plan)
+    for role in plan.models:
+        score_corpus(plan, role)
+    select_tokens(plan)
+    record_round(plan)
+    return summarise_round(plan)

@@ -1,0 +1,32 @@
+"""Record who works on a run, and that one of its rounds is finished."""
+
+import os
+import socket
+
+import psutil
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
+
+from sql.index import update_index
+from tokensieve.planning import CleanPlan
+from tokensieve.runs import Attempt
+
+
+@task(name="begin-attempt", cache_policy=NO_CACHE)
+def begin_attempt(plan: CleanPlan) -> None:
+    """Record this process, so that status can tell a running run from an interrupted one."""
+    attempt = Attempt(
+        flow_run=str(flow_run.id),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        started=psutil.Process().create_time(),
+    )
+    attempt.publish(plan.storage, plan.run.name)
+
+
+@task(name="record-round", cache_policy=NO_CACHE)
+def record_round(plan: CleanPlan) -> None:
+    """Create the round's document: everything it names is committed. Then bring the index up."""
+    plan.run.finish_round(plan.storage, plan.run.rounds[0])
+    update_index(plan.storage)
