@@ -308,3 +308,18 @@ def test_datasets_reads_the_training_part_as_it_stands(tmp_path):
         "labels": [-100, 9],
         "assistant_masks": [0, 1],
     }
+
+
+def num_reads(shards: list[ScoredShard], max_held: int) -> int:
+    reads = []
+    rule = Rule("high", "dataset", 0.5, "floor")
+    find_thresholds(lambda s: reads.append(s) or shards[s], len(shards), rule, max_held)
+    assert reads == list(range(len(shards))) * (len(reads) // len(shards))
+    return len(reads) // len(shards)
+
+
+def test_no_more_keys_than_the_memory_bound_are_held():
+    shards = [scored_of([[float(n) for n in range(1000)]]), scored_of([[-1.0] * 24])]
+    assert num_reads(shards, max_held=1024) == 2  # count, hold all 1024
+    assert num_reads(shards, max_held=1023) == 3  # count, 2 ** 9 bins, hold one bin's
+    assert num_reads([scored_of([[3.0] * 17])], max_held=16) == 18  # 16 times 4 bits: never fits
