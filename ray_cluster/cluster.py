@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import ray
+from ray._private import ray_constants
 
 from ray_cluster.worker_pool import WorkerPool
 from tokensieve.errors import ResourceError, ServiceError
@@ -56,12 +57,10 @@ def connect(settings: ClusterSettings) -> Cluster:
 
 def uses_gpu(settings: ClusterSettings) -> bool:
     """Return whether workers of these settings score on GPUs."""
-    if settings.gpus_per_worker is not None or settings.address:
-        return (
-            connect(settings).gpus_per_worker > 0
-            if settings.address
-            else bool(settings.gpus_per_worker)
-        )
+    if settings.gpus_per_worker is not None:
+        return settings.gpus_per_worker > 0
+    if settings.address:
+        return connect(settings).gpus_per_worker > 0
     return _local_gpus() > 0
 
 
@@ -72,23 +71,35 @@ def _pool(cluster: Cluster, worker: type, args: tuple[Any, ...]) -> WorkerPool:
 
 
 def _start(address: str | None) -> None:
-    local = (
-        {}
-        if address
-        else {
-            "num_cpus": os.cpu_count(),
-            "object_store_memory": _OBJECT_STORE_BYTES,
-            "include_dashboard": False,
-            "_node_ip_address": "127.0.0.1",
-        }
-    )
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="error", **local)
+        if address:
+            ray.init(address=address, log_to_driver=False, logging_level="error")
+        else:
+            _start_on_loopback()
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise ServiceError(
-            f"Ray at {address or 'this machine'} does not answer: {str(error).splitlines()[0]}. "
+            f"Ray at {address or 'this machine'} does not answer: {str(error).splitlines()[0]} "
             "Check the address and RAY_AUTH_TOKEN."
         ) from error
+
+
+def _start_on_loopback() -> None:
+    """Start a cluster that nobody outside this machine can reach.
+
+    Ray takes 127.0.0.1 for "any address" unless its switch for Windows and macOS says that there is
+    no cluster beyond this machine; the switch is read from both places.
+    """
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray.init(
+        address="local",
+        num_cpus=os.cpu_count(),
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        _node_ip_address="127.0.0.1",
+    )
 
 
 def _local_gpus() -> int:

@@ -1,0 +1,113 @@
+"""The pool on a real Ray cluster: work that fails, workers that die, workers that hang."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+import ray
+
+from ray_cluster import worker_pool
+from ray_cluster.cluster import connect
+from ray_cluster.worker_pool import MAX_ATTEMPTS, WorkerPool
+from tokensieve.errors import InputError, ResourceError, ServiceError
+from tokensieve.settings import ClusterSettings
+
+
+class Doubler:
+    """Doubles numbers; what else a job asks for happens once, and leaves a mark in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.done = 0
+
+    def run(self, job: tuple[int, str]) -> tuple[int, int]:
+        number, wish = job
+        mark = self.directory / f"{number}-{wish}"
+        if wish == "refuse":
+            raise InputError(f"{number}: is refused")
+        if wish == "always-die" or (wish in ("die", "hang") and not mark.exists()):
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGSTOP if wish == "hang" else signal.SIGKILL)
+        if wish == "slow":
+            time.sleep(2.5)
+        self.done += 1
+        return 2 * number, os.getpid()
+
+    def progress(self) -> int:
+        return self.done
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    yield connect(ClusterSettings(gpus_per_worker=0))
+    ray.shutdown()
+    connect.cache_clear()
+
+
+@pytest.fixture
+def pool(tmp_path):
+    made = WorkerPool(Doubler, (tmp_path,), 2, {"num_cpus": 0.5})
+    yield made
+    made.close()
+
+
+def run(pool, jobs):
+    answers = []
+    pool.run(jobs, answers.append)
+    return sorted(number for number, _ in answers), {pid for _, pid in answers}
+
+
+def test_every_job_is_done_once_and_workers_stay_warm(pool):
+    numbers, first = run(pool, [(n, "") for n in range(8)])
+    again, second = run(pool, [(n, "") for n in range(8)])
+
+    assert numbers == again == [0, 2, 4, 6, 8, 10, 12, 14]
+    assert second <= first
+    assert len(first) <= 2
+
+
+def test_a_job_whose_worker_was_killed_is_done_by_another(pool, tmp_path):
+    numbers, _ = run(pool, [(1, ""), (2, "die"), (3, "")])
+
+    assert (tmp_path / "2-die").exists()
+    assert numbers == [2, 4, 6]
+
+
+def test_a_job_that_kills_every_worker_ends_the_run_with_its_name(pool):
+    with pytest.raises(ServiceError, match=rf"\(2, 'always-die'\).*lost {MAX_ATTEMPTS} times"):
+        run(pool, [(2, "always-die")])
+
+
+def test_a_worker_that_hangs_is_replaced(pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker_pool, "SILENCE_SECONDS", 3.0)
+
+    numbers, _ = run(pool, [(1, ""), (2, "hang")])
+
+    assert (tmp_path / "2-hang").exists()
+    assert numbers == [2, 4]
+
+
+def test_an_error_of_a_job_arrives_as_itself(pool):
+    with pytest.raises(InputError, match=r"^7: is refused$"):
+        run(pool, [(7, "refuse")])
+
+
+def test_progress_is_told_while_a_job_runs(pool):
+    heard = []
+
+    pool.run([(n, "slow") for n in range(4)], lambda answer: None, heard.append)
+
+    assert heard[0] == 0
+    assert 0 < max(heard) <= 4
+
+
+def test_more_gpus_than_there_are_is_refused():
+    with pytest.raises(ResourceError, match="have 64 GPUs, and the cluster has 0"):
+        connect(ClusterSettings(gpus_per_worker=64))
+
+
+def test_the_cluster_asks_for_a_token_and_listens_on_loopback_only(cluster):
+    assert os.environ["RAY_AUTH_MODE"] == "token"
+    assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
