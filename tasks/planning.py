@@ -12,6 +12,7 @@ from tokensieve.settings import CleanSettings
 def plan_run(settings: CleanSettings) -> CleanPlan:
     """Return what the run will do; wrong settings, inputs and models are refused here."""
     plan = plan_clean(settings, uses_gpu(settings.cluster))
+    plan.declare()
     log = get_run_logger()
     for warning in plan.inventory.warnings:
         log.warning(warning)

@@ -54,25 +54,27 @@ class CleanPlan:
         scores = {f"score {role}": artifact for role, artifact in self.scores.items()}
         return {"make corpus": self.corpus, **scores, "select tokens": self.selection}
 
+    def declare(self) -> None:
+        """Publish the plans of the run and of its artifacts, so that status can speak of them."""
+        self.storage.probe()
+        for artifact in self.artifacts.values():
+            artifact.declare()
+        self.run.publish(self.storage)
+
 
 def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     """Return the plan of `settings`; check everything that can be checked without a forward pass.
 
-    Publishes the plans, so that status can speak of the run. Raises SettingsError and InputError.
+    Nothing is written. Raises SettingsError and InputError.
     """
     storage = LocalStorage(settings.workspace)
-    storage.probe()
     models = _models(settings, on_gpu)
     inventory = take_inventory(settings.files, settings.corpus.split)
     corpus = Artifact(storage, "corpora", _corpus_plan(settings, inventory))
     scores = {role: _scores(corpus, settings, model) for role, model in models.items()}
     selection = _selection(corpus, scores, settings)
     run = _run(settings, inventory, models, (corpus, scores, selection))
-    plan = CleanPlan(settings, inventory, models, corpus, scores, selection, run)
-    for artifact in plan.artifacts.values():
-        artifact.declare()
-    run.publish(storage)
-    return plan
+    return CleanPlan(settings, inventory, models, corpus, scores, selection, run)
 
 
 def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
