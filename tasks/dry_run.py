@@ -1,0 +1,134 @@
+"""What a run would cost: tokenise a sample of the input, measure the base model on it, and stop."""
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from ray_cluster.cluster import connect, uses_gpu
+from tokensieve.artifact import parquet_bytes
+from tokensieve.chat import Encoder
+from tokensieve.corpus import Shard, scores_table
+from tokensieve.ingest.quarantine import problem_lines
+from tokensieve.ingest.shard import build_shard
+from tokensieve.models import load_model, load_tokenizer
+from tokensieve.planning import CleanPlan, plan_clean
+from tokensieve.scoring import score_shard
+from tokensieve.selection import selection_tables
+from tokensieve.settings import CleanSettings
+from tokensieve.templates import load_template
+
+SAMPLE_TOKENS = 16_384
+"""How many tokens at most are run through the base model to measure its speed."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a sample of the input took."""
+
+    seconds_per_token: float
+    bytes_per_token: float
+    """On disk, over all the artifacts that a run makes."""
+    peak_gib: float
+    """Memory of one worker."""
+
+
+def estimate_run(settings: CleanSettings) -> str:
+    """Return what the run would cost and the problems found in a sample of its input, as text.
+
+    Nothing is written. Raises SettingsError and InputError as the run itself would.
+    """
+    plan = plan_clean(settings, uses_gpu(settings.cluster))
+    shard, rejected, counts = _first_shard(plan)
+    tokens = round(counts["tokens"] * plan.corpus.num_shards)  # shards are cut to equal size
+    facts = {
+        "input": f"{len(plan.inventory.files)} files, {_size(_input_bytes(plan))}, "
+        f"{plan.corpus.num_shards} shards",
+        "sample": f"{counts['rows']:,} rows = {counts['scored']:,} samples + "
+        f"{counts.get('quarantined', 0):,} quarantined + {counts.get('skipped', 0):,} skipped",
+        "tokens": f"about {tokens:,}; {counts['response_tokens'] / max(1, counts['tokens']):.0%} "
+        f"are of responses; {counts.get('truncated_tokens', 0):,} of the sample cut off",
+        **_costs(plan, shard, tokens),
+    }
+    problems = [*plan.inventory.warnings, *problem_lines([rejected])]
+    lines = [f"  {name:<11}{text}" for name, text in facts.items()]
+    lines += ["  problems   none in the sample"] if not problems else ["", *problems]
+    return "\n".join([f"dry run of {plan.run.name}: nothing was written", "", *lines])
+
+
+def _first_shard(plan: CleanPlan) -> tuple[Shard, pa.Table, dict[str, int]]:
+    settings, inventory = plan.settings, plan.inventory
+    tokenizer = load_tokenizer(settings.base)
+    template = load_template(settings.corpus.template, tokenizer)
+    encoder = Encoder(tokenizer, template, settings.corpus.max_length)
+    shard, _, rejected, counts = build_shard(inventory.files, inventory.shards[0], encoder)
+    return shard, rejected, counts
+
+
+def _costs(plan: CleanPlan, shard: Shard, tokens: int) -> dict[str, str]:
+    """Return time, memory and disk as sentences."""
+    if not plan.models:
+        return {"time": "seconds: the method needs no model"}
+    cluster = connect(plan.settings.cluster)
+    measured = _measured(plan, shard, cluster.gpus_per_worker)
+    todo = [role for role, scores in plan.scores.items() if scores.committed() is None]
+    seconds = tokens * measured.seconds_per_token * len(todo) / cluster.num_workers
+    free = psutil.disk_usage(str(_existing(plan))).free
+    return {
+        "speed": f"{1 / measured.seconds_per_token:,.0f} tokens/s with the base model, one worker",
+        "time": f"about {_duration(seconds)} to score {tokens:,} tokens with "
+        f"{' and '.join(todo) or 'nothing: scored before'} on {cluster.num_workers} workers",
+        "memory": f"about {measured.peak_gib:.1f} GiB a worker",
+        "disk": f"about {_size(tokens * measured.bytes_per_token)}; {_size(free)} are free",
+    }
+
+
+def _measured(plan: CleanPlan, shard: Shard, num_gpus: float) -> Measured:
+    """Return what the first samples of the shard take, after one pass to warm up."""
+    model = plan.models["base"]
+    part = _head(shard, SAMPLE_TOKENS)
+    loaded = load_model(model.path, model.dtype, num_gpus)
+    score_shard(loaded, _head(shard, 512), plan.settings.scoring, lambda tokens: None)
+    began = time.perf_counter()
+    columns, _ = score_shard(loaded, part, plan.settings.scoring, lambda tokens: None)
+    seconds = time.perf_counter() - began
+    num_tokens = max(1, len(part.input_ids_T))
+    score_T = columns["nll"].astype(np.float64)
+    selection, _ = selection_tables(part, score_T, np.ones_like(columns["nll"]), keep_empty=True)
+    scores = [scores_table(part, columns)] * len(plan.models)
+    tables = [part.to_table(), *scores, *selection.values()]
+    return Measured(
+        seconds_per_token=seconds / num_tokens,
+        bytes_per_token=sum(len(parquet_bytes(table)) for table in tables) / num_tokens,
+        peak_gib=psutil.Process().memory_info().rss / 2**30,
+    )
+
+
+def _head(shard: Shard, num_tokens: int) -> Shard:
+    """Return the first samples that have so many tokens together; at least one."""
+    num_samples = int(np.searchsorted(shard.offsets_N1, num_tokens, side="right")) - 1
+    return Shard.from_table(shard.to_table().slice(0, max(1, num_samples)))
+
+
+def _existing(plan: CleanPlan) -> str:
+    """Return the workspace, or the nearest directory above it that exists."""
+    root = plan.storage.root
+    return str(next(path for path in (root, *root.parents) if path.exists()))
+
+
+def _input_bytes(plan: CleanPlan) -> int:
+    return sum(file.num_bytes for file in plan.inventory.files)
+
+
+def _size(num_bytes: float) -> str:
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = min(len(units) - 1, int(np.log10(max(1.0, num_bytes)) // 3))
+    return f"{num_bytes / 1000**power:,.1f} {units[power]}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
