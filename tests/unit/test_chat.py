@@ -24,7 +24,7 @@ def tokenizer(tmp_path_factory):
     return load_tokenizer(str(build_tiny_model(tmp_path_factory.mktemp("model"))))
 
 
-def encoder(tokenizer, template, max_length=200):
+def encoder(tokenizer, template, max_length=1000):
     return Encoder(tokenizer, load_template(template, tokenizer), max_length)
 
 
