@@ -1,0 +1,9 @@
+"""What is remembered: the DuckDB index of the artifacts. The only importer of duckdb.
+
+Every statement is a file: schema/NNN_*.sql, views/*.sql, queries/verb_noun.sql.
+"""
+
+from sql.published import connect_published, index_path
+from sql.statements import run
+
+__all__ = ["connect_published", "index_path", "run"]

@@ -1,0 +1,94 @@
+"""The published index: where it lies, whether it is ours, and a connection that only reads it."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import duckdb
+
+from sql.statements import Settings, connect, run
+from tokensieve.errors import ConflictError, DamagedError, InputError
+from tokensieve.storage import LocalStorage
+
+INDEX_KEY = "index/tokensieve.duckdb"
+SCHEMA_VERSION = 1
+"""Raised when schema/ or views/ change; an index of an older one is made anew."""
+
+REBUILD = "Run `tokensieve index --rebuild` to make it anew from the artifacts."
+
+
+class Meta(NamedTuple):
+    """What an index says of itself."""
+
+    format: str
+    schema_version: int
+    workspace: str
+
+
+def index_path(storage: LocalStorage) -> Path:
+    """Return where the index of the workspace is published."""
+    return storage.path(INDEX_KEY).absolute()
+
+
+def connect_published(
+    storage: LocalStorage, settings: Settings | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Return a read-only connection to the published index, checked to be ours and current.
+
+    It keeps the snapshot it opened when a newer index is published. Raises InputError if there is
+    no index or it has another schema, DamagedError if it cannot be read, ConflictError if another
+    process has opened it for writing.
+    """
+    path = index_path(storage)
+    if not path.exists():
+        raise InputError(
+            f"{path}: there is no index yet. Finish a run, or run `tokensieve index` to make it."
+        )
+    connection = _opened(path, path, settings)
+    try:
+        version = read_meta(connection, path).schema_version
+        if version != SCHEMA_VERSION:
+            raise InputError(
+                f"{path}: has schema version {version}; this tokensieve reads {SCHEMA_VERSION}. "
+                f"{REBUILD}"
+            )
+    except InputError:
+        connection.close()
+        raise
+    return connection
+
+
+def copied_meta(copy: Path, path: Path) -> Meta:
+    """Return what `copy`, the bytes of the index at `path`, says of itself.
+
+    Raises DamagedError if it cannot be read, InputError if it is not an index of tokensieve.
+    """
+    with _opened(copy, path) as connection:
+        return read_meta(connection, path)
+
+
+def read_meta(connection: duckdb.DuckDBPyConnection, path: Path) -> Meta:
+    """Return the index's meta row; raise InputError if the database at `path` has none."""
+    try:
+        row = run(connection, "read_meta").fetchone()
+    except (duckdb.CatalogException, duckdb.BinderException):
+        row = None  # somebody else's tables
+    if row is None:
+        raise InputError(
+            f"{path}: is a DuckDB file, but not an index of tokensieve. It is left as it is: "
+            "move it away and run the same command again."
+        )
+    return Meta(*row)
+
+
+def _opened(file: Path, path: Path, settings: Settings | None = None) -> duckdb.DuckDBPyConnection:
+    """Return a read-only connection to `file`; errors speak of `path`."""
+    try:
+        return connect(file, settings, read_only=True)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        if "Could not set lock" in reason:  # DuckDB has no class for it; the text names the process
+            raise ConflictError(
+                f"{path}: is open for writing elsewhere, which nothing of ours does: {reason} "
+                "End that process; `duckdb -readonly` reads without a lock on others."
+            ) from None
+        raise DamagedError(f"{path}: cannot be read as an index: {reason} {REBUILD}") from None

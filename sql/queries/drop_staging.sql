@@ -1,0 +1,4 @@
+-- Forget the round at hand.
+DROP TABLE staged_tokens;
+DROP TABLE staged_samples;
+DROP TABLE summaries;

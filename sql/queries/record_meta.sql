@@ -1,0 +1,2 @@
+-- Sign a new index.
+INSERT INTO meta VALUES ($format, $schema_version, $workspace);

@@ -1,0 +1,71 @@
+-- Summarise the round at hand, counts and influence together. The CHECKs of the table are the
+-- proof that nothing was lost: what the shards hold must be what the COMMITs declare.
+-- In: $run, $round; the staged and summarised round; rounds, counts and duplicates.
+INSERT INTO round_stats BY NAME
+WITH declared AS (
+    SELECT
+        sum(value) FILTER (WHERE artifact = corpus AND name = 'rows') AS read_rows,
+        sum(value) FILTER (WHERE artifact = corpus AND name = 'quarantined') AS quarantined_rows,
+        sum(value) FILTER (WHERE artifact = corpus AND name = 'skipped') AS skipped_rows,
+        sum(value) FILTER (WHERE artifact = selection AND name = 'empty_samples') AS empty_samples,
+        sum(value) FILTER (WHERE artifact = selection AND name = 'train_samples') AS train_samples,
+        sum(value) FILTER (WHERE artifact = selection AND name = 'dropped_tokens') AS dropped,
+        sum(value) FILTER (WHERE artifact = selection AND name = 'unscorable_tokens') AS unscorable,
+        sum(value) FILTER (
+            WHERE artifact IN (base_scores, reference_scores) AND name = 'non_finite_tokens'
+        ) AS non_finite
+    FROM rounds CROSS JOIN counts
+    WHERE run = $run AND round = $round
+),
+
+repeated AS (
+    SELECT count(*) AS num_rows
+    FROM duplicates INNER JOIN rounds ON duplicates.corpus = rounds.corpus
+    WHERE rounds.run = $run AND rounds.round = $round
+),
+
+sampled AS (
+    SELECT
+        count(*) AS samples,
+        coalesce(sum(tokens), 0) AS tokens
+    FROM staged_samples
+),
+
+roles AS (
+    SELECT count(base_scores) + count(reference_scores) AS num
+    FROM rounds
+    WHERE run = $run AND round = $round
+)
+
+SELECT
+    $run AS run,
+    $round AS round,
+    declared.read_rows,
+    coalesce(declared.quarantined_rows, 0) AS quarantined_rows,
+    coalesce(declared.skipped_rows, 0) + repeated.num_rows AS skipped_rows,
+    sampled.samples,
+    declared.empty_samples,
+    declared.train_samples,
+    sampled.tokens,
+    coalesce(summaries.response_tokens, 0) AS response_tokens,
+    coalesce(summaries.kept_tokens, 0) AS kept_tokens,
+    declared.dropped AS dropped_tokens,
+    declared.unscorable AS unscorable_tokens,
+    coalesce(summaries.influence_tokens, 0) AS influence_tokens,
+    coalesce(declared.non_finite, 0) AS non_finite_tokens,
+    CASE WHEN roles.num = 2 THEN coalesce(summaries.one_sided_tokens, 0) ELSE 0 END
+        AS one_sided_tokens,
+    summaries.kept_share,
+    summaries.positive_share,
+    summaries.mean_influence,
+    summaries.influence_p01,
+    summaries.influence_p05,
+    summaries.influence_p25,
+    summaries.influence_p50,
+    summaries.influence_p75,
+    summaries.influence_p95,
+    summaries.influence_p99,
+    summaries.mean_base_nll,
+    summaries.mean_reference_nll
+FROM declared CROSS JOIN repeated CROSS JOIN sampled CROSS JOIN roles
+LEFT JOIN summaries ON summaries.source IS NULL AND summaries.turn IS NULL;

@@ -1,0 +1,118 @@
+-- What each round found. Only response tokens are counted where nothing else is said.
+-- Influence is base nll - reference nll in nats: positive where the reference improved. It is NULL
+-- where a score is missing, and then takes part in no mean, share or quantile.
+-- influence_pNN is the smallest influence that at least NN % of the tokens do not exceed.
+CREATE TABLE round_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    read_rows BIGINT NOT NULL,
+    quarantined_rows BIGINT NOT NULL,
+    skipped_rows BIGINT NOT NULL,  -- duplicates included
+    samples BIGINT NOT NULL,
+    empty_samples BIGINT NOT NULL,  -- with no kept token
+    train_samples BIGINT NOT NULL,  -- in the training view
+    tokens BIGINT NOT NULL,  -- prompts and templates included
+    response_tokens BIGINT NOT NULL,
+    kept_tokens BIGINT NOT NULL,  -- weight <> 0
+    dropped_tokens BIGINT NOT NULL,
+    unscorable_tokens BIGINT NOT NULL,  -- took no part in the selection
+    influence_tokens BIGINT NOT NULL,  -- with an influence
+    non_finite_tokens BIGINT NOT NULL,  -- scores that were not finite, over both models
+    one_sided_tokens BIGINT NOT NULL,  -- scored by one of two models only
+    kept_share DOUBLE,  -- of the response tokens
+    positive_share DOUBLE,  -- of the tokens with an influence
+    mean_influence DOUBLE,
+    influence_p01 DOUBLE,
+    influence_p05 DOUBLE,
+    influence_p25 DOUBLE,
+    influence_p50 DOUBLE,
+    influence_p75 DOUBLE,
+    influence_p95 DOUBLE,
+    influence_p99 DOUBLE,
+    mean_base_nll DOUBLE,  -- nats
+    mean_reference_nll DOUBLE,  -- nats
+    PRIMARY KEY (run, round),
+    CHECK (read_rows = samples + quarantined_rows + skipped_rows),
+    CHECK (response_tokens = kept_tokens + dropped_tokens + unscorable_tokens),
+    CHECK (one_sided_tokens <= non_finite_tokens),
+    CHECK (train_samples <= samples)
+);
+
+CREATE TABLE source_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    source VARCHAR NOT NULL,
+    response_tokens BIGINT NOT NULL,
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= response_tokens),
+    influence_tokens BIGINT NOT NULL,
+    kept_share DOUBLE,
+    positive_share DOUBLE,
+    mean_influence DOUBLE,
+    influence_p01 DOUBLE,
+    influence_p05 DOUBLE,
+    influence_p25 DOUBLE,
+    influence_p50 DOUBLE,
+    influence_p75 DOUBLE,
+    influence_p95 DOUBLE,
+    influence_p99 DOUBLE,
+    mean_base_nll DOUBLE,
+    mean_reference_nll DOUBLE,
+    PRIMARY KEY (run, round, source)
+);
+
+CREATE TABLE turn_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    turn SMALLINT NOT NULL,  -- which exchange of the conversation, from 0
+    response_tokens BIGINT NOT NULL,
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= response_tokens),
+    influence_tokens BIGINT NOT NULL,
+    kept_share DOUBLE,
+    positive_share DOUBLE,
+    mean_influence DOUBLE,
+    influence_p01 DOUBLE,
+    influence_p05 DOUBLE,
+    influence_p25 DOUBLE,
+    influence_p50 DOUBLE,
+    influence_p75 DOUBLE,
+    influence_p95 DOUBLE,
+    influence_p99 DOUBLE,
+    mean_base_nll DOUBLE,
+    mean_reference_nll DOUBLE,
+    PRIMARY KEY (run, round, turn)
+);
+
+CREATE TABLE token_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    token_id INTEGER NOT NULL,
+    text VARCHAR,  -- NULL: not in the vocabulary
+    response_tokens BIGINT NOT NULL,  -- how often it stands in a response
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= response_tokens),
+    mean_influence DOUBLE,
+    PRIMARY KEY (run, round, token_id)
+);
+
+CREATE TABLE sample_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    sample_id VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,
+    tokens BIGINT NOT NULL,  -- prompt and template included
+    response_tokens BIGINT NOT NULL CHECK (response_tokens <= tokens),
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= response_tokens),
+    mean_influence DOUBLE,
+    mean_base_nll DOUBLE,
+    mean_reference_nll DOUBLE,
+    PRIMARY KEY (run, round, sample_id)
+);
+
+-- Bins of 0.25 nats: lower_nats <= influence < lower_nats + 0.25. Empty bins are left out.
+CREATE TABLE influence_histogram (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    lower_nats DOUBLE NOT NULL,
+    influence_tokens BIGINT NOT NULL,
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= influence_tokens),
+    PRIMARY KEY (run, round, lower_nats)
+);

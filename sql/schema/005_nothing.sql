@@ -1,0 +1,34 @@
+-- What the views read where there is nothing: no round yet, no scores of a role, no rejected row.
+CREATE SCHEMA artifact;
+
+CREATE TABLE artifact.no_scores (sample_id VARCHAR, nll FLOAT[], entropy FLOAT[]);
+
+CREATE TABLE artifact.no_samples (
+    run VARCHAR,
+    round INTEGER,
+    corpus VARCHAR,
+    sample_id VARCHAR,
+    source VARCHAR,
+    input_ids INTEGER[],
+    response BOOLEAN[],
+    turn SMALLINT[],
+    base_nll FLOAT[],
+    base_entropy FLOAT[],
+    reference_nll FLOAT[],
+    reference_entropy FLOAT[],
+    weight FLOAT[]
+);
+
+CREATE TABLE artifact.no_rejected (
+    corpus VARCHAR,
+    outcome VARCHAR,
+    file VARCHAR,
+    file_sha256 VARCHAR,
+    line BIGINT,
+    byte_offset BIGINT,
+    reason VARCHAR,
+    field VARCHAR,
+    detail VARCHAR,
+    raw VARCHAR,
+    raw_bytes BIGINT
+);

@@ -1,0 +1,155 @@
+"""A workspace made by hand: artifacts through the real protocol, with numbers a test chooses."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from tokensieve.artifact import Artifact, Commit
+from tokensieve.corpus import Shard, read_shard, scores_table
+from tokensieve.runs import Round, Run
+from tokensieve.selection import selection_tables
+from tokensieve.storage import LocalStorage
+
+VOCABULARY = pa.table(
+    {
+        "token_id": pa.array(range(8), pa.int32()),
+        "text": ["<s>", "a", "\x00", "'; DROP TABLE rounds; --", "\u202e", "=1+1", "é", "\x1b[31m"],
+        "special": [True] + [False] * 7,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sample: the first token is its prompt, the others are its response."""
+
+    id: str
+    source: str
+    tokens: tuple[int, ...]
+    turns: tuple[int, ...] | None = None
+
+
+def make_corpus(
+    storage: LocalStorage,
+    shards: Sequence[Sequence[Sample]],
+    duplicates: dict[str, list[int]] | None = None,
+    rejected: Sequence[dict[str, object]] = (),
+) -> Artifact:
+    """Return a committed corpus."""
+    plan = {"kind": "corpora", "num_shards": len(shards), "of": repr(shards)}
+    corpus = Artifact(storage, "corpora", plan)
+    corpus.declare()
+    for number, samples in enumerate(shards):
+        shard = _shard(samples)
+        tables = {"shards": shard.to_table()}
+        if number == 0:
+            tables["vocabulary"] = VOCABULARY
+            tables["rejected"] = _rejected_table(rejected)
+        counts = {
+            "rows": shard.num_samples + (len(rejected) if number == 0 else 0),
+            "scored": shard.num_samples,
+            "quarantined": len(rejected) if number == 0 else 0,
+            "skipped": 0,
+            "tokens": len(shard.input_ids_T),
+            "response_tokens": int(shard.response_T.sum()),
+        }
+        corpus.publish(number, tables, counts)
+    corpus.commit({"duplicates": duplicates or {}})
+    return corpus
+
+
+def make_scores(
+    corpus: Artifact, role: str, nll: Sequence[Sequence[float]], non_finite: int = 0
+) -> Artifact:
+    """Return committed scores: `nll` of all response tokens, shard by shard; NaN is no score."""
+    plan = {"kind": "scores", "corpus": corpus.id, "num_shards": len(nll), "of": [role, repr(nll)]}
+    scores = Artifact(corpus.storage, "scores", plan)
+    scores.declare()
+    for number, values in enumerate(nll):
+        shard = read_shard(corpus, _commit(corpus), number)
+        nll_T = np.full(len(shard.input_ids_T), np.nan, dtype=np.float32)
+        nll_T[shard.response_T] = values
+        counts = {"non_finite_tokens": non_finite if number == 0 else 0}
+        table = scores_table(shard, {"nll": nll_T, "entropy": nll_T / 2})
+        scores.publish(number, {"shards": table}, counts)
+    scores.commit()
+    return scores
+
+
+def make_selection(
+    corpus: Artifact,
+    weights: Sequence[Sequence[float]],
+    unscorable: Sequence[Sequence[bool]] | None = None,
+) -> Artifact:
+    """Return a committed selection: weights of all response tokens, shard by shard."""
+    plan = {"corpus": corpus.id, "num_shards": len(weights), "of": repr([weights, unscorable])}
+    selection = Artifact(corpus.storage, "selections", plan)
+    selection.declare()
+    for number, values in enumerate(weights):
+        shard = read_shard(corpus, _commit(corpus), number)
+        weight_T = np.zeros(len(shard.input_ids_T), dtype=np.float32)
+        weight_T[shard.response_T] = values
+        score_T = np.where(shard.response_T, 0.0, np.nan)
+        if unscorable is not None:
+            score_T[shard.response_T] = np.where(unscorable[number], np.nan, 0.0)
+        tables, counts = selection_tables(shard, score_T, weight_T, keep_empty=False)
+        selection.publish(number, tables, counts)
+    selection.commit()
+    return selection
+
+
+def finish_run(
+    storage: LocalStorage,
+    name: str,
+    rounds: Sequence[tuple[Artifact, dict[str, Artifact], Artifact]],
+) -> Run:
+    """Return a run whose rounds, (corpus, scores by role, selection) each, are all finished."""
+    run = Run(
+        name=name,
+        settings={"method": "fixed-model"},
+        inputs=[{"name": "a.jsonl", "num_bytes": 1, "sha256": "0" * 64}],
+        models={},
+        rounds=[
+            Round(
+                round=number,
+                corpus=corpus.id,
+                scores={role: artifact.id for role, artifact in scores.items()},
+                selection=selection.id,
+            )
+            for number, (corpus, scores, selection) in enumerate(rounds)
+        ],
+    )
+    run.publish(storage)
+    for round in run.rounds:
+        run.finish_round(storage, round)
+    return run
+
+
+def _commit(artifact: Artifact) -> Commit:
+    commit = artifact.committed()
+    assert commit is not None
+    return commit
+
+
+def _shard(samples: Sequence[Sample]) -> Shard:
+    lengths = [len(sample.tokens) for sample in samples]
+    offsets_N1 = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64)
+    turns = [sample.turns or (0,) * len(sample.tokens) for sample in samples]
+    response = [[False] + [True] * (len(sample.tokens) - 1) for sample in samples]
+    return Shard(
+        sample_ids=[sample.id for sample in samples],
+        sources=[sample.source for sample in samples],
+        offsets_N1=offsets_N1,
+        input_ids_T=np.array([t for s in samples for t in s.tokens], dtype=np.int32),
+        response_T=np.array([r for row in response for r in row], dtype=np.bool_),
+        turn_T=np.array([t for row in turns for t in row], dtype=np.int16),
+    )
+
+
+def _rejected_table(rows: Sequence[dict[str, object]]) -> pa.Table:
+    names = ("outcome", "file", "file_sha256", "reason", "field", "detail", "raw")
+    fields = [pa.field(name, pa.string()) for name in names]
+    fields += [pa.field(name, pa.int64()) for name in ("line", "byte_offset", "raw_bytes")]
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(fields))
