@@ -1,0 +1,135 @@
+"""What a causal language model says of the next tokens, without logits for every position.
+
+The body runs over whole samples; the head runs only on the rows that predict a token we score.
+The head is the model's own: its `forward` is called with the body standing still, so whatever a
+model does to its logits (scales, soft caps, extra projections) is done here too.
+
+Shapes: B = samples of a batch, L = its width in tokens, K = rows that predict, H = hidden size,
+V = vocabulary.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from tokensieve.corpus import Int32s, Int64s
+from tokensieve.errors import InputError
+
+_CHECK_LENGTHS = (12, 7)
+_CHECK_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples padded to one width."""
+
+    input_ids_BL: Int64s
+    """Token ids; 0 where there is no token."""
+    starts_B: Int64s
+    """The column in which each sample begins."""
+
+    def rows_before(self, sample: int, positions: Int64s) -> Int64s:
+        """Return the rows of the flattened batch that predict the sample's tokens at `positions`.
+
+        A row predicts the token after it. Position 0 has no row before it.
+        """
+        first = sample * self.input_ids_BL.shape[1] + int(self.starts_B[sample])
+        rows: Int64s = positions - 1 + first
+        return rows
+
+
+def padded(samples: Sequence[Int32s], side: Literal["left", "right"] = "right") -> Batch:
+    """Return the samples as one batch."""
+    width = max(len(sample) for sample in samples)
+    input_ids_BL = np.zeros((len(samples), width), dtype=np.int64)
+    starts_B = np.zeros(len(samples), dtype=np.int64)
+    for index, sample in enumerate(samples):
+        starts_B[index] = width - len(sample) if side == "left" else 0
+        input_ids_BL[index, starts_B[index] :][: len(sample)] = sample
+    return Batch(input_ids_BL, starts_B)
+
+
+class NextTokens:
+    """The body's answer to one batch, from which logits of any of its rows can be had."""
+
+    def __init__(self, model: PreTrainedModel, batch: Batch) -> None:
+        """Run the body. Wrap in torch.inference_mode()."""
+        self._model = model
+        self._body = model.get_decoder()
+        ids_BL = torch.from_numpy(batch.input_ids_BL).to(model.device)
+        self._output = self._body(input_ids=ids_BL, use_cache=False, **_padding(batch, ids_BL))
+        self._hidden_RH = self._output.last_hidden_state.flatten(0, 1)  # R = B * L rows
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the logits will be."""
+        device: torch.device = self._hidden_RH.device
+        return device
+
+    def logits(self, rows_K: Tensor) -> Tensor:
+        """Return logits_KV of the given rows of the flattened batch."""
+        chosen_1KH = self._hidden_RH[rows_K].unsqueeze(0)
+        output = type(self._output)(**{**self._output, "last_hidden_state": chosen_1KH})
+        with _standing_still(self._body, output):
+            ids_1K = torch.zeros(1, len(rows_K), dtype=torch.int64, device=self.device)
+            logits_1KV: Tensor = self._model(input_ids=ids_1K, use_cache=False).logits
+        return logits_1KV[0]
+
+
+def check_forward(model: PreTrainedModel) -> None:
+    """Return if NextTokens gives the model's own logits for a small batch; else raise InputError.
+
+    The short sample is the beginning of the long one, so a model whose predictions depend on
+    padding, on other samples or on later tokens is found out too.
+    """
+    num_rows = int(model.get_input_embeddings().weight.shape[0])
+    long_ids = np.linspace(0, num_rows - 1, _CHECK_LENGTHS[0]).astype(np.int32)
+    batch = padded([long_ids[:length] for length in _CHECK_LENGTHS])
+    position_K = [np.arange(1, length + 1) for length in _CHECK_LENGTHS]
+    rows = np.concatenate([batch.rows_before(index, each) for index, each in enumerate(position_K)])
+    with torch.inference_mode():
+        ids_1L = torch.from_numpy(long_ids[None]).long().to(model.device)
+        own_LV = model(input_ids=ids_1L, use_cache=False).logits[0].float().log_softmax(-1)
+        answer = NextTokens(model, batch)
+        ours_KV = answer.logits(torch.from_numpy(rows).to(answer.device)).float().log_softmax(-1)
+    own_KV = torch.cat([own_LV[:length] for length in _CHECK_LENGTHS]).to(ours_KV.device)
+    difference = (ours_KV - own_KV).abs().mean().item()
+    if not difference <= _CHECK_TOLERANCE[model.dtype]:  # also when it is NaN
+        raise InputError(
+            f"{model.name_or_path}: on a trial batch its losses differ by {difference:.2g} nats "
+            "from those of single samples. It cannot be scored: it is not a causal language model, "
+            "or its weights overflow in this dtype (try scoring.dtype = float32)."
+        )
+
+
+def _padding(batch: Batch, ids_BL: Tensor) -> dict[str, Tensor]:
+    """Return what the body must know of the padding: nothing, if it comes after the samples.
+
+    A causal model cannot see it there, and without a mask the fastest attention kernels apply.
+    """
+    if not batch.starts_B.any():
+        return {}
+    starts_B1 = torch.from_numpy(batch.starts_B[:, None]).to(ids_BL.device)
+    position_ids_BL = torch.arange(ids_BL.shape[1], device=ids_BL.device) - starts_B1
+    mask_BL = (position_ids_BL >= 0).long()
+    return {"attention_mask": mask_BL, "position_ids": position_ids_BL.clamp(min=0)}
+
+
+@contextmanager
+def _standing_still(body: torch.nn.Module, output: Any) -> Iterator[None]:
+    """Let the body return `output` whatever it is given."""
+    attributes = vars(body)
+    own = attributes.get("forward")  # set if the model is spread over devices
+    attributes["forward"] = lambda *args, **kwargs: output
+    try:
+        yield
+    finally:
+        del attributes["forward"]
+        if own is not None:
+            attributes["forward"] = own
