@@ -1,0 +1,172 @@
+"""What the arguments of a run name: files, folders, `datasets` directories, the Hub."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokensieve.errors import InputError, shortened
+from tokensieve.ingest.arrow_stream import open_arrow
+from tokensieve.ingest.opening import reading
+
+_HUB = "hf://"
+_FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
+
+
+@dataclass(frozen=True)
+class FoundFile:
+    """One file that an argument names."""
+
+    path: str
+    source: str
+    """What its samples are said to come from if they do not say so themselves."""
+    is_stream: bool = False
+    """Whether it is an Arrow stream of a `datasets` directory; else its first bytes tell."""
+
+
+def find_files(arguments: Sequence[str], split: str) -> tuple[list[FoundFile], list[str]]:
+    """Return the files that the arguments name, in order, and warnings.
+
+    `split` is chosen from datasets that have several. Raises InputError for an argument that names
+    nothing, or what is not accepted.
+    """
+    files: list[FoundFile] = []
+    warnings: list[str] = []
+    for argument in arguments:
+        if argument.startswith(_HUB):
+            files += _download(argument, split)
+        elif "://" in argument:
+            raise InputError(f"{argument}: only local paths and {_HUB}name are read. Copy it here.")
+        else:
+            with reading(argument):
+                files += _find_local(Path(argument), split, warnings)
+    return files, warnings
+
+
+def _find_local(path: Path, split: str, warnings: list[str]) -> list[FoundFile]:
+    if not path.is_dir():
+        _check_exists(path)
+        return [_ordinary(path)]
+    if (path / "dataset_dict.json").exists():
+        return _dataset_files(_split_directory(path, split), source=path.resolve().name)
+    if (path / "state.json").exists() or (path / "dataset_info.json").exists():
+        return _dataset_files(path, source=path.resolve().name)
+    return _files_of_folder(path, warnings)
+
+
+def _ordinary(path: Path) -> FoundFile:
+    name = path.name.removesuffix(".gz").removesuffix(".zst")
+    return FoundFile(str(path), source=Path(name).stem)
+
+
+def _check_exists(path: Path) -> None:
+    if path.is_symlink() and not path.exists():
+        target = shortened(path.readlink(), 200)
+        raise InputError(f"{path}: is a dangling link: {target} is gone. Copy the data again.")
+    if not path.exists():
+        raise InputError(
+            f"{path}: there is no such file or directory. Check the path; for a dataset of the "
+            f"Hub write {_HUB}{path}."
+        )
+
+
+def _files_of_folder(folder: Path, warnings: list[str]) -> list[FoundFile]:
+    """Return the files of a plain folder, by name; warn of what else lies there."""
+    with reading(str(folder)):
+        visible = {path for path in folder.iterdir() if not path.name.startswith(".")}
+    paths = {path for path in visible if path.name.endswith(_FILE_SUFFIXES)}
+    if not paths:
+        raise InputError(
+            f"{folder}: holds no file named *{', *'.join(_FILE_SUFFIXES)}, and is no directory "
+            "that `save_to_disk` made. Name the files themselves."
+        )
+    if others := sorted(path.name for path in visible - paths):
+        names = shortened(", ".join(others), 200)
+        warnings.append(f"{folder}: {len(others)} other entries are not read: {names}")
+    for path in paths:
+        _check_exists(path)
+    return [_ordinary(path) for path in sorted(paths)]
+
+
+def _split_directory(directory: Path, split: str) -> Path:
+    """Return where the split of a DatasetDict lies."""
+    splits = _read_json(directory / "dataset_dict.json").get("splits")
+    if not isinstance(splits, list) or split not in splits:
+        names = shortened(", ".join(map(str, splits or [])), 200)
+        raise InputError(
+            f"{directory}: has no split {shortened(split)}, but {names}. Choose one with --split."
+        )
+    _refuse_code(directory)
+    return directory / split
+
+
+def _dataset_files(directory: Path, source: str) -> list[FoundFile]:
+    """Return the Arrow files of a Dataset; InputError if it is damaged or holds code."""
+    _refuse_code(directory)
+    state = _read_json(directory / "state.json")
+    entries = state.get("_data_files")
+    names = [entry.get("filename") for entry in entries] if isinstance(entries, list) else []
+    paths = [directory / str(name) for name in names]
+    if not paths or any(path.parent != directory for path in paths):
+        raise InputError(f"{directory}/state.json: _data_files: names no files of this directory.")
+    for path in paths:
+        _check_exists(path)
+        _check_features(directory, path)
+    return [FoundFile(str(path), source, is_stream=True) for path in paths]
+
+
+def _check_features(directory: Path, path: Path) -> None:
+    """Raise InputError if the data have other columns than the dataset declares."""
+    from datasets import Features  # here, as it takes half a second
+
+    declared = _read_json(directory / "dataset_info.json").get("features")
+    if declared is None:
+        return
+    wanted = Features.from_dict(declared).arrow_schema
+    found = open_arrow(str(path)).schema
+    types = [{each.name: each.type for each in schema} for schema in (wanted, found)]
+    for name in sorted({*types[0], *types[1]}):
+        declared_type, found_type = (each.get(name, "absent") for each in types)
+        if declared_type != found_type:
+            raise InputError(
+                f"{path}: column {shortened(name)} is {shortened(declared_type, 200)} by "
+                f"dataset_info.json, but {shortened(found_type, 200)} in the file. "
+                "Save the dataset again."
+            )
+
+
+def _refuse_code(directory: Path) -> None:
+    if code := sorted(directory.glob("*.py")):
+        raise InputError(
+            f"{directory}: contains code ({shortened(code[0].name)}), which is never run. "
+            "Give a directory that `save_to_disk` made, and nothing else."
+        )
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    with reading(str(path)):
+        data = path.read_bytes()
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is no JSON ({shortened(error)}). Copy it again.") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: is no JSON object. Copy it again.")
+    return value
+
+
+def _download(argument: str, split: str) -> list[FoundFile]:
+    """Return the Arrow files of a dataset of the Hub, in the local cache of `datasets`."""
+    from datasets import load_dataset
+
+    name, _, config = argument.removeprefix(_HUB).partition(":")
+    try:
+        dataset = load_dataset(name, config or None, split=split)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{argument}: could not be loaded: {shortened(error, 300)}. Without a network, "
+            "download it first and give its directory."
+        ) from None
+    paths = [each["filename"] for each in dataset.cache_files]
+    return [FoundFile(path, source=name, is_stream=True) for path in paths]

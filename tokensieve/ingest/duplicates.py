@@ -1,0 +1,123 @@
+"""Samples with the same id, over all shards of a corpus.
+
+Sizes: N = samples of the corpus; 40 bytes each are held, whatever their ids and texts are.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tokensieve.corpus import Bools, Int64s
+from tokensieve.errors import InputError
+from tokensieve.ingest.pieces import InputFile
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Duplicates:
+    """The samples of a corpus that were there before."""
+
+    rows: dict[str, list[int]]
+    """Shard number as text -> its rows that repeat an earlier sample, as `read_shard` takes it."""
+    warnings: tuple[str, ...]
+
+    @property
+    def num_rows(self) -> int:
+        """Return how many samples are skipped."""
+        return sum(map(len, self.rows.values()))
+
+
+def find_duplicates(rows: Sequence[pa.Table], files: Sequence[InputFile]) -> Duplicates:
+    """Return the samples whose id and content an earlier sample has.
+
+    `rows` holds each shard's table in ROWS_SCHEMA. Raises InputError, naming both places, if two
+    samples have the same id and different content.
+    """
+    id_N2, normal_id_N1, content_N1 = (
+        np.concatenate([_hashes(table, name) for table in rows])
+        for name in ("id_hash", "normal_id_hash", "content_hash")
+    )
+    first_N = _first_with_same(id_N2)
+    places = _Places(rows, files)
+    conflicts = np.flatnonzero((content_N1 != content_N1[first_N])[:, 0])
+    if conflicts.size:
+        here, there = places.name(conflicts[0]), places.name(first_N[conflicts[0]])
+        raise InputError(
+            f"{here}:id: is the id of {there} too, but what it says differs "
+            f"({conflicts.size} such rows). Give each sample its own id, or leave ids out."
+        )
+    repeated_N = first_N != np.arange(len(first_N))
+    return Duplicates(
+        places.by_shard(np.flatnonzero(repeated_N)),
+        _warn_of_lookalikes(id_N2, normal_id_N1, places),
+    )
+
+
+def _warn_of_lookalikes(id_N2: Hashes, normal_id_N1: Hashes, places: "_Places") -> tuple[str, ...]:
+    """Return a warning if ids differ only in how Unicode writes the same characters."""
+    first_N = _first_with_same(normal_id_N1)
+    found = np.flatnonzero((id_N2 != id_N2[first_N]).any(axis=1))
+    if not found.size:
+        return ()
+    here, there = places.name(found[0]), places.name(first_N[found[0]])
+    return (
+        f"{here}:id: looks like the id of {there} and differs only in its Unicode normalisation "
+        f"({found.size} such ids); they are taken as different samples",
+    )
+
+
+def _first_with_same(keys_NK: Hashes) -> Int64s:
+    """Return for each row the first row whose K keys are the same."""
+    order = np.lexsort(keys_NK.T)  # stable: equal rows stay in their order
+    sorted_NK = keys_NK[order]
+    begins: Bools = np.ones(len(order), dtype=bool)
+    begins[1:] = (sorted_NK[1:] != sorted_NK[:-1]).any(axis=1)
+    first_N = np.empty(len(order), dtype=np.int64)
+    first_N[order] = order[begins][np.cumsum(begins) - 1]
+    return first_N
+
+
+def _hashes(table: pa.Table, name: str) -> Hashes:
+    """Return a column of hashes as rows of 64-bit numbers."""
+    column = table[name]
+    width = column.type.byte_width // 8
+    chunks = [np.frombuffer(_bytes(chunk), dtype=np.uint64) for chunk in column.chunks]
+    return np.concatenate([np.empty(0, np.uint64), *chunks]).reshape(-1, width)
+
+
+def _bytes(array: pa.Array) -> Any:
+    width = array.type.byte_width
+    return array.buffers()[1][array.offset * width : (array.offset + len(array)) * width]
+
+
+class _Places:
+    """Where the samples of the corpus come from, by their number over all shards."""
+
+    def __init__(self, rows: Sequence[pa.Table], files: Sequence[InputFile]) -> None:
+        self._rows = rows
+        self._files = files
+        self._starts = np.array(list(accumulate(map(len, rows), initial=0)))
+
+    def name(self, number: int) -> str:
+        """Return FILE:LINE of a sample."""
+        shard, row = self._locate(number)
+        table = self._rows[shard]
+        file = self._files[table["file"][row].as_py()]
+        return f"{file.path}:{table['line'][row].as_py()}"
+
+    def by_shard(self, numbers: Int64s) -> dict[str, list[int]]:
+        """Return the rows of each shard that has any."""
+        found: dict[str, list[int]] = {}
+        for shard, row in map(self._locate, numbers.tolist()):
+            found.setdefault(str(shard), []).append(row)
+        return found
+
+    def _locate(self, number: int) -> tuple[int, int]:
+        shard = int(np.searchsorted(self._starts, number, side="right")) - 1
+        return shard, int(number - self._starts[shard])

@@ -1,0 +1,142 @@
+"""The inventory of a drop: its files, what they hold, and the shards they are cut into."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokensieve.errors import InputError
+from tokensieve.ingest.arrow_stream import open_arrow
+from tokensieve.ingest.column_types import NOTHING, kind_of_column
+from tokensieve.ingest.directories import FoundFile, find_files
+from tokensieve.ingest.jsonl import scan
+from tokensieve.ingest.opening import kind_of, open_regular
+from tokensieve.ingest.parquet import open_parquet
+from tokensieve.ingest.pieces import Format, InputFile, Piece, Scan, pack
+from tokensieve.ingest.tables import Table, scan_table
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What a drop holds. The same files give the same inventory, whatever the machine."""
+
+    files: tuple[InputFile, ...]
+    shards: tuple[tuple[Piece, ...], ...]
+    """The pieces of each shard, in the order of the files and of their rows."""
+    num_rows: tuple[int, ...]
+    """Rows of each file, without blank lines."""
+    num_blank: tuple[int, ...]
+    """Blank lines of each file."""
+    warnings: tuple[str, ...]
+    """What the user should know before the run, one message each."""
+
+
+def take_inventory(paths: Sequence[str], split: str) -> Inventory:
+    """Return the inventory of what `paths` name: files, directories, `hf://name[:config]`.
+
+    Every file is read once, in bounded memory. Raises InputError for anything that cannot be
+    read as it is, and for a drop without rows.
+    """
+    found, warnings = find_files(paths, split)
+    scanned = _Scanned(warnings)
+    for file in found:
+        scanned.add(file)
+    scans = scanned.scans
+    if not any(each.num_rows for each in scans):
+        raise InputError(f"{', '.join(paths)}: the drop has no rows. Are these the right files?")
+    return Inventory(
+        files=_named(scanned),
+        shards=pack([piece for each in scans for piece in each.pieces]),
+        num_rows=tuple(each.num_rows for each in scans),
+        num_blank=tuple(each.num_blank for each in scans),
+        warnings=tuple(scanned.warnings),
+    )
+
+
+class _Scanned:
+    """The files scanned so far, each content once."""
+
+    def __init__(self, warnings: list[str]) -> None:
+        self.files: list[FoundFile] = []
+        self.formats: list[Format] = []
+        self.scans: list[Scan] = []
+        self.warnings = [*warnings]
+        self._seen: dict[object, str] = {}
+        self._columns: dict[str, tuple[str, str]] = {}
+        self._num_bytes = 0
+
+    def add(self, file: FoundFile) -> None:
+        """Scan the file, unless it is one of those before it."""
+        if self._is_repeated(_identity(file.path), file.path):
+            return
+        format, found = self._scan(file)
+        if found.num_rows and self._is_repeated(found.sha256, file.path):
+            return
+        self.files.append(file)
+        self.formats.append(format)
+        self.scans.append(found)
+        self._num_bytes += sum(piece.num_bytes for piece in found.pieces)
+        self.warnings += found.warnings
+        if not found.num_rows:
+            self.warnings.append(f"{file.path}: has no rows ({found.num_blank} blank lines)")
+
+    def _scan(self, file: FoundFile) -> tuple[Format, Scan]:
+        if file.is_stream:
+            return "arrow", self._scan_table(file.path, open_arrow(file.path))
+        if kind_of(file.path) == "parquet":
+            return "parquet", self._scan_table(file.path, open_parquet(file.path))
+        return "jsonl", scan(file.path, len(self.files), self._num_bytes)
+
+    def _scan_table(self, path: str, table: Table) -> Scan:
+        """Scan a table whose columns hold the same as those of the tables before it."""
+        for name in table.columns:
+            kind = kind_of_column(path, name, table.schema.field(name).type)
+            if kind == NOTHING:
+                continue
+            other_kind, other = self._columns.setdefault(name, (kind, path))
+            if kind != other_kind:
+                raise InputError(
+                    f"{path}: column {name} holds {kind}, but {other_kind} in {other}. Convert one."
+                )
+        return scan_table(path, table, len(self.files), self._num_bytes)
+
+    def _is_repeated(self, identity: object, path: str) -> bool:
+        """Return whether this file or content was there before; remember it, or warn."""
+        if identity not in self._seen:
+            self._seen[identity] = path
+            return False
+        self.warnings.append(f"{path}: is the same file as {self._seen[identity]}; it is read once")
+        return True
+
+
+def _identity(path: str) -> tuple[int, int]:
+    """Return what two names of one file have in common."""
+    with open_regular(path) as file:
+        status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino
+
+
+def _named(scanned: _Scanned) -> tuple[InputFile, ...]:
+    names = shortest_names([file.path for file in scanned.files])
+    together = zip(scanned.files, names, scanned.formats, scanned.scans, strict=True)
+    return tuple(
+        InputFile(file.path, name, file.source, format, each.num_bytes, each.sha256)
+        for file, name, format, each in together
+    )
+
+
+def shortest_names(paths: Sequence[str]) -> list[str]:
+    """Return for each of these different paths its shortest end that no other one has."""
+    names = [""] * len(paths)
+    parts = {n: Path(path).absolute().parts for n, path in enumerate(paths)}
+    length = 1
+    while parts:
+        ends = {n: "/".join(each[-length:]) for n, each in parts.items()}
+        count = Counter(ends.values())
+        for n, end in ends.items():
+            if count[end] == 1:
+                names[n] = end
+                del parts[n]
+        length += 1
+    return names
