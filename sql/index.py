@@ -5,6 +5,7 @@ stops a shell, and a crash leaves the index that stood before.
 """
 
 import fcntl
+import re
 import shutil
 import tempfile
 import time
@@ -14,7 +15,15 @@ from pathlib import Path
 
 import duckdb
 
-from sql.published import INDEX_KEY, SCHEMA_VERSION, Meta, copied_meta, index_path
+from sql.published import (
+    INDEX_KEY,
+    REBUILD,
+    SCHEMA_VERSION,
+    Meta,
+    copied_meta,
+    first_line,
+    index_path,
+)
 from sql.recording import Finished, RoundKey, finished_rounds, record_round
 from sql.statements import connect, create_schema, run
 from sql.views import create_views
@@ -31,6 +40,7 @@ LOCK_SECONDS = 600.0
 """How long a build waits for another one to finish."""
 
 _BUILD_PREFIX = ".build-"
+_NO_ROOM = re.compile("Could not write|No space|Out of Memory")  # DuckDB's classes do not tell
 
 
 def update_index(storage: LocalStorage) -> Path:
@@ -84,10 +94,9 @@ def _known_rounds(storage: LocalStorage, build: Path) -> set[RoundKey] | None:
 def _publish(storage: LocalStorage, build: Path, finished: Finished) -> Path:
     """Add what is missing to the build and swap it in."""
     path = index_path(storage)
-    with _build_errors(path):
-        spill = {"temp_directory": str(build.with_suffix(".spill"))}
-        with connect(build, BUILD_SETTINGS | spill) as connection:
-            _complete(connection, storage, finished)
+    spill = {"temp_directory": str(build.with_suffix(".spill"))}
+    with connect(build, BUILD_SETTINGS | spill) as connection:
+        _complete(connection, storage, finished)
     build.chmod(0o444)  # a shell that forgets -readonly is refused instead of locking others out
     abort_point("before_index_swap", 0)
     _write_ahead_log(path).unlink(missing_ok=True)  # it belongs to the file that goes
@@ -100,6 +109,7 @@ def _complete(
     connection: duckdb.DuckDBPyConnection, storage: LocalStorage, finished: Finished
 ) -> None:
     """Bring the open build up to the finished rounds."""
+    connection.begin()  # one commit instead of one for each statement
     if not run(connection, "list_tables").fetchall():
         create_schema(connection)
         meta = _own_meta(storage)
@@ -109,6 +119,7 @@ def _complete(
         record_round(connection, storage, *finished[key])
         abort_point("after_index_round", finished[key][1].round)
     create_views(connection, storage)
+    connection.commit()
     run(connection, "close_build")
 
 
@@ -131,7 +142,7 @@ def _build_file(storage: LocalStorage) -> Iterator[Path]:
     storage.probe()
     directory = index_path(storage).parent
     directory.mkdir(exist_ok=True)
-    with _lock(directory):
+    with _build_errors(index_path(storage)), _lock(directory):
         for leftover in directory.glob(f"{_BUILD_PREFIX}*"):
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=_BUILD_PREFIX, dir=directory) as build_directory:
@@ -167,16 +178,20 @@ def _locked(descriptor: int) -> bool:
 
 @contextmanager
 def _build_errors(path: Path) -> Iterator[None]:
-    """Turn DuckDB's errors while building into ours."""
+    """Turn what can go wrong outside our code while building into our errors."""
     try:
         yield
     except duckdb.ConstraintException as error:
         raise DamagedError(
             f"{path}: an artifact does not hold what its COMMIT declares; the index stays as it "
-            f"was. {str(error).splitlines()[0]}"
+            f"was. {first_line(error)}"
         ) from error
-    except (duckdb.OutOfMemoryException, duckdb.IOException) as error:
+    except (duckdb.ProgrammingError, duckdb.DataError):
+        raise  # a statement of ours is wrong
+    except (duckdb.Error, OSError) as error:
+        if isinstance(error, duckdb.Error) and not _NO_ROOM.search(str(error)):
+            raise DamagedError(f"{path}: {first_line(error)} {REBUILD}") from error
         raise ResourceError(
-            f"{path}: could not be built, and stays as it was: {str(error).splitlines()[0]} "
+            f"{path}: could not be built, and stays as it was: {first_line(error)} "
             "Free some space or memory, then run `tokensieve index`."
         ) from error

@@ -85,10 +85,15 @@ def _opened(file: Path, path: Path, settings: Settings | None = None) -> duckdb.
     try:
         return connect(file, settings, read_only=True)
     except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
+        reason = first_line(error)
         if "Could not set lock" in reason:  # DuckDB has no class for it; the text names the process
             raise ConflictError(
                 f"{path}: is open for writing elsewhere, which nothing of ours does: {reason} "
                 "End that process; `duckdb -readonly` reads without a lock on others."
             ) from None
         raise DamagedError(f"{path}: cannot be read as an index: {reason} {REBUILD}") from None
+
+
+def first_line(error: Exception) -> str:
+    """Return what a message of DuckDB's says first; the rest is advice to its own users."""
+    return str(error).splitlines()[0]
