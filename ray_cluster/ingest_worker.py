@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tokensieve.artifact import Receipt, load_artifact
 from tokensieve.chat import Encoder
-from tokensieve.ingest import InputFile, Piece
+from tokensieve.ingest import InputFile, Piece, RowReader
 from tokensieve.ingest.shard import build_shard
 from tokensieve.models import load_tokenizer
 from tokensieve.settings import CorpusSettings
@@ -19,7 +19,6 @@ class IngestJob:
 
     storage: LocalStorage
     corpus: str
-    files: tuple[InputFile, ...]
     pieces: tuple[Piece, ...]
     shard: int
 
@@ -31,8 +30,9 @@ class IngestJob:
 class IngestWorker:
     """Holds one tokenizer and template, and encodes any number of shards with them."""
 
-    def __init__(self, model: str, settings: CorpusSettings) -> None:
+    def __init__(self, files: tuple[InputFile, ...], model: str, settings: CorpusSettings) -> None:
         """Load the tokenizer and the template once."""
+        self._reader = RowReader(files)
         self._tokenizer = load_tokenizer(model)
         template = load_template(settings.template, self._tokenizer)
         self._encoder = Encoder(self._tokenizer, template, settings.max_length)
@@ -44,12 +44,12 @@ class IngestWorker:
         finished = corpus.receipt(job.shard)
         if finished is not None:
             return finished
-        shard, rows, rejected, counts = build_shard(job.files, job.pieces, self._encoder)
-        self._tokens_done += counts["tokens"]
-        tables = {"shards": shard.to_table(), "rows": rows, "rejected": rejected}
+        built = build_shard(self._reader, job.pieces, self._encoder)
+        self._tokens_done += built.counts["tokens"]
+        tables = {"shards": built.shard.to_table(), "rows": built.rows, "rejected": built.rejected}
         if job.shard == 0:
             tables["vocabulary"] = vocabulary_table(self._tokenizer)
-        return corpus.publish(job.shard, tables, counts)
+        return corpus.publish(job.shard, tables, built.counts)
 
     def progress(self) -> int:
         """Return how many tokens were made."""

@@ -1,5 +1,8 @@
 """Turn the input files into a corpus of tokenised, masked samples."""
 
+import sys
+from collections.abc import Iterable
+
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -7,8 +10,8 @@ from ray_cluster.cluster import connect
 from ray_cluster.ingest_worker import IngestJob, IngestWorker
 from tasks.progress import step_progress
 from tokensieve.artifact import Commit, Receipt, summed
-from tokensieve.ingest.quarantine import check_quarantine
-from tokensieve.ingest.shard import find_duplicates
+from tokensieve.ingest.duplicates import find_duplicates
+from tokensieve.ingest.quarantine import check_quarantine, quarantine_lines
 from tokensieve.planning import CleanPlan
 
 INLINE_BYTES = 32 * 2**20
@@ -28,24 +31,30 @@ def make_corpus(plan: CleanPlan) -> Commit:
         return commit
     _make_shards(plan)
     receipts = [corpus.required_receipt(shard) for shard in range(corpus.num_shards)]
+    _tell(quarantine_lines(corpus.read_table(receipt, "rejected") for receipt in receipts))
     counts = summed(receipt.counts for receipt in receipts)
-    rejected = (corpus.read_table(receipt, "rejected") for receipt in receipts)
-    check_quarantine(counts, rejected, settings.corpus.max_quarantine)
-    return corpus.commit({"duplicates": find_duplicates(corpus, receipts, plan.inventory)})
+    check_quarantine(counts, settings.corpus.max_quarantine)
+    rows = [corpus.read_table(receipt, "rows") for receipt in receipts]
+    duplicates = find_duplicates(rows, plan.inventory.files)
+    _tell(duplicates.warnings)
+    return corpus.commit({"duplicates": duplicates.rows})
+
+
+def _tell(lines: Iterable[str]) -> None:
+    """Show the lines in the terminal. They quote the input, so they stay out of Prefect's log."""
+    for line in lines:
+        print(line, file=sys.stderr)
 
 
 def _make_shards(plan: CleanPlan) -> None:
     """Make the shards that are not there yet: here if they are few, else on the cluster."""
     corpus, inventory = plan.corpus, plan.inventory
     pending = sorted(set(range(corpus.num_shards)) - corpus.done_shards())
-    jobs = [
-        IngestJob(plan.storage, corpus.id, inventory.files, inventory.shards[shard], shard)
-        for shard in pending
-    ]
+    jobs = [IngestJob(plan.storage, corpus.id, inventory.shards[shard], shard) for shard in pending]
     if not jobs:
         return
     num_bytes = sum(file.num_bytes for file in inventory.files)
-    arguments = (plan.settings.base, plan.settings.corpus)
+    arguments = (inventory.files, plan.settings.base, plan.settings.corpus)
     done_before = corpus.num_shards - len(jobs)
     with step_progress("make corpus", corpus.num_shards, done_before, "shards") as bar:
         done: list[Receipt] = []

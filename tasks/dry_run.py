@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import psutil
-import pyarrow as pa
 
 from ray_cluster.cluster import connect, uses_gpu
 from tokensieve.artifact import parquet_bytes
 from tokensieve.chat import Encoder
 from tokensieve.corpus import Shard, scores_table
-from tokensieve.ingest.quarantine import problem_lines
-from tokensieve.ingest.shard import build_shard
+from tokensieve.ingest import RowReader
+from tokensieve.ingest.quarantine import quarantine_lines
+from tokensieve.ingest.shard import BuiltShard, build_shard
 from tokensieve.models import load_model, load_tokenizer
 from tokensieve.planning import CleanPlan, plan_clean
 from tokensieve.scoring import score_shard
@@ -41,7 +41,8 @@ def estimate_run(settings: CleanSettings) -> str:
     Nothing is written. Raises SettingsError and InputError as the run itself would.
     """
     plan = plan_clean(settings, uses_gpu(settings.cluster))
-    shard, rejected, counts = _first_shard(plan)
+    built = _first_shard(plan)
+    counts = built.counts
     tokens = round(counts["tokens"] * plan.corpus.num_shards)  # shards are cut to equal size
     facts = {
         "input": f"{len(plan.inventory.files)} files, {_size(_input_bytes(plan))}, "
@@ -50,21 +51,21 @@ def estimate_run(settings: CleanSettings) -> str:
         f"{counts.get('quarantined', 0):,} quarantined + {counts.get('skipped', 0):,} skipped",
         "tokens": f"about {tokens:,}; {counts['response_tokens'] / max(1, counts['tokens']):.0%} "
         f"are of responses; {counts.get('truncated_tokens', 0):,} of the sample cut off",
-        **_costs(plan, shard, tokens),
+        **_costs(plan, built.shard, tokens),
     }
-    problems = [*plan.inventory.warnings, *problem_lines([rejected])]
+    problems = [*plan.inventory.warnings, *quarantine_lines([built.rejected])]
     lines = [f"  {name:<11}{text}" for name, text in facts.items()]
     lines += ["  problems   none in the sample"] if not problems else ["", *problems]
     return "\n".join([f"dry run of {plan.run.name}: nothing was written", "", *lines])
 
 
-def _first_shard(plan: CleanPlan) -> tuple[Shard, pa.Table, dict[str, int]]:
+def _first_shard(plan: CleanPlan) -> BuiltShard:
     settings, inventory = plan.settings, plan.inventory
     tokenizer = load_tokenizer(settings.base)
     template = load_template(settings.corpus.template, tokenizer)
     encoder = Encoder(tokenizer, template, settings.corpus.max_length)
-    shard, _, rejected, counts = build_shard(inventory.files, inventory.shards[0], encoder)
-    return shard, rejected, counts
+    with RowReader(inventory.files) as reader:
+        return build_shard(reader, inventory.shards[0], encoder)
 
 
 def _costs(plan: CleanPlan, shard: Shard, tokens: int) -> dict[str, str]:

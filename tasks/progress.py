@@ -23,19 +23,20 @@ class StepProgress:
         self._total, self._before = int(shown.total or 1), int(shown.completed)
         self._unit = shown.fields["unit"]
         self._began = self._updated = time.monotonic()
+        self._first = 0
         self.advance_to(0)
 
     def advance_to(self, units: int) -> None:
         """Show that `units` more were done since the step began."""
+        if not self._first:  # the speed counts from the first units: workers take time to start
+            self._began, self._first = time.monotonic(), units
         done = min(self._before + units, self._total)
-        speed = units / max(1e-9, time.monotonic() - self._began)
-        rate = f"{speed:,.0f} {self._unit}/s" if units else ""
+        speed = (units - self._first) / max(1e-9, time.monotonic() - self._began)
+        rate = f"{speed:,.0f} {self._unit}/s" if units > self._first else ""
         self._bar.update(self._task, completed=done, total=self._total, rate=rate)
         if time.monotonic() - self._updated > _UPDATE_SECONDS:
             self._updated = time.monotonic()
             update_progress_artifact(self._artifact, 100 * done / self._total, rate)
-            if not self._bar.console.is_terminal:
-                self._bar.console.print(f"{100 * done / self._total:3.0f} %  {rate}")
 
 
 @contextmanager

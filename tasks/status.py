@@ -64,7 +64,8 @@ def _is_alive(attempt: Attempt) -> bool:
     """Return whether the attempt's process runs on this machine; a reused number does not count."""
     if attempt.host != socket.gethostname() or not psutil.pid_exists(attempt.pid):
         return False
-    return abs(psutil.Process(attempt.pid).create_time() - attempt.started) < 1.0
+    began: float = psutil.Process(attempt.pid).create_time()
+    return abs(began - attempt.started) < 1.0
 
 
 def _prefect_disagrees(tried: list[Attempt], expected: set[str]) -> str:

@@ -43,8 +43,8 @@ class ScoringSettings(Settings):
 
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 where the device multiplies matrices faster in it, else float32."""
-    batch_tokens: int = Field(default=8192, ge=1)
-    """Largest number of tokens in a batch, padding included."""
+    batch_tokens: int = Field(default=16384, ge=1)
+    """Largest number of tokens in a batch, padding included. A CPU never takes more than 1024."""
     max_non_finite: float = Field(default=0.001, ge=0, le=1)
     """Share of response tokens with a non-finite score above which a model is refused."""
 
@@ -62,6 +62,23 @@ class SelectionSettings(Settings):
     """Seed of methods that draw."""
     keep_empty: bool = False
     """Leave samples without a trained token in the training view."""
+
+
+class TrainingSettings(Settings):
+    """How a model is trained."""
+
+    learning_rate: float = Field(default=2e-5, gt=0)
+    """Of AdamW, at its highest: after the warm-up, before the linear decay."""
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    """Share of the optimizer steps in which the learning rate rises."""
+    epochs: int = Field(default=1, ge=1)
+    """How often each sample is trained on."""
+    step_samples: int = Field(default=48, ge=1)
+    """Samples of one optimizer step."""
+    batch_tokens: int = Field(default=8192, ge=1)
+    """Largest number of tokens in a forward pass, padding included; changes no result."""
+    seed: int = 0
+    """Seed of the order of the samples, and of dropout."""
 
 
 class ClusterSettings(Settings):
@@ -84,7 +101,7 @@ class CleanSettings(Settings):
     """Directory of the base model."""
     reference: str | None = None
     """Directory of the reference model; methods that need none run without it."""
-    workspace: Path = Path("workspace")
+    workspace: Path = Field(default=Path("workspace"), validate_default=True)
     """Where every artifact of every run lies."""
     corpus: CorpusSettings = CorpusSettings()
     scoring: ScoringSettings = ScoringSettings()

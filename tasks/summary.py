@@ -1,0 +1,110 @@
+"""Say what a round kept and dropped, in the terminal and in the Prefect UI. Without sample text."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+import sql
+from tokensieve.errors import shortened
+from tokensieve.planning import CleanPlan
+
+MAX_SOURCES = 20
+"""Sources that the terminal lists: those that lost the largest share come first."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What one round did, as the index knows it, and where everything lies."""
+
+    run: str
+    stats: dict[str, Any]
+    """The round's row of round_stats."""
+    sources: list[dict[str, Any]]
+    """The round's rows of list_sources."""
+    places: dict[str, str]
+    """Where the dataset, the selection, the scores and the index lie."""
+
+    def __str__(self) -> str:
+        """Return the summary for the terminal."""
+        lines = [f"run {self.run}", ""]
+        lines += [f"  {name:<11}{text}" for name, text in self.facts().items()]
+        lines += ["", *(f"  {line}" for line in self._source_lines()), ""]
+        lines += [f"  {name:<11}{place}" for name, place in self.places.items()]
+        return "\n".join(lines)
+
+    def markdown(self) -> str:
+        """Return the summary for the Prefect UI."""
+        facts = [f"| {name} | {text} |" for name, text in self.facts().items()]
+        places = [f"| {name} | `{place}` |" for name, place in self.places.items()]
+        return "\n".join(["| | |", "|---|---|", *facts, *places])
+
+    def facts(self) -> dict[str, str]:
+        """Return the counts of rows and tokens, and the influence, each as a sentence."""
+        s = self.stats
+        facts = {
+            "rows": f"{s['read_rows']:,} read = {s['samples']:,} samples + "
+            f"{s['quarantined_rows']:,} quarantined + {s['skipped_rows']:,} skipped",
+            "tokens": f"{s['response_tokens']:,} of responses = {s['kept_tokens']:,} kept "
+            f"({_percent(s['kept_share'])}) + {s['dropped_tokens']:,} dropped + "
+            f"{s['unscorable_tokens']:,} unscorable",
+            "samples": f"{s['train_samples']:,} to train on; {s['empty_samples']:,} kept no token",
+        }
+        if s["influence_tokens"]:
+            facts["influence"] = (
+                f"mean {s['mean_influence']:.3f} nats, median {s['influence_p50']:.3f}; "
+                f"the reference is better on {_percent(s['positive_share'])} of the tokens"
+            )
+        return facts
+
+    def _source_lines(self) -> list[str]:
+        lines = [f"{'source':<24}{'response':>12}{'kept':>12}{'share':>9}{'influence':>12}"]
+        for row in self.sources[:MAX_SOURCES]:
+            lines.append(
+                f"{shortened(row['source'], 23).strip(chr(39)):<24}{row['response_tokens']:>12,}"
+                f"{row['kept_tokens']:>12,}{_percent(row['kept_share']):>9}"
+                f"{_nats(row['mean_influence']):>12}"
+            )
+        if len(self.sources) > MAX_SOURCES:
+            lines.append(f"and {len(self.sources) - MAX_SOURCES} more sources")
+        return lines
+
+
+@task(name="summarise-round", cache_policy=NO_CACHE)
+def summarise_round(plan: CleanPlan) -> Summary:
+    """Return the summary of the run's round, and show it in the Prefect UI."""
+    names: dict[str, str | int] = {"run": plan.run.name, "round": 0}
+    with sql.connect_published(plan.storage) as connection:
+        [stats] = _rows(sql.run(connection, "summarise_round", **names))
+        sources = _rows(sql.run(connection, "list_sources", **names))
+    summary = Summary(plan.run.name, stats, sources, _places(plan))
+    create_markdown_artifact(summary.markdown(), key="summary", description=plan.run.name)
+    shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
+    create_table_artifact(shown, key="sources", description="Kept and dropped by source")
+    return summary
+
+
+def _rows(answer: Any) -> list[dict[str, Any]]:
+    """Return the rows of a query's answer by column name."""
+    names = [column[0] for column in answer.description]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
+
+
+def _places(plan: CleanPlan) -> dict[str, str]:
+    path = plan.storage.path
+    scores = {f"{role}": str(path(artifact.key)) for role, artifact in plan.scores.items()}
+    return {
+        "dataset": f"{path(plan.selection.key)}/train/*.parquet",
+        **scores,
+        "index": str(sql.index_path(plan.storage)),
+    }
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def _nats(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
