@@ -15,9 +15,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tokensieve.errors import InputError
 from tokensieve.ingest import Inventory, Row, RowReader, read_rows, take_inventory
+from tokensieve.ingest.records import RowProblem
+from tokensieve.ingest.strict_json import parse_object
 
 GOOD = b'{"prompt":"q","completion":"a"}\n'
 
@@ -317,6 +321,39 @@ def test_j14_j16_j18_odd_characters_are_text(tmp_path: Path, text: str):
 
 def test_j20_a_large_integer_is_no_problem_of_json(tmp_path: Path):
     assert rows_of(write(tmp_path, b'{"id":%d}\n' % 2**63))[0].value == {"id": 2**63}
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(TEXTS, VALUES, max_size=3), st.booleans())
+def test_every_json_object_is_read_back(value: dict[str, object], ascii_only: bool):
+    assert parse_object(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(TEXTS, VALUES, max_size=3), st.data())
+def test_a_damaged_line_is_a_problem_or_an_object_and_never_a_crash(
+    value: dict[str, object], data: st.DataObject
+):
+    line = bytearray(json.dumps(value).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        line[data.draw(st.integers(0, len(line) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        found: object = parse_object(bytes(line))
+    except RowProblem as problem:
+        found = problem
+    assert isinstance(found, dict) or found.detail.isprintable()
 
 
 MEASURE = """

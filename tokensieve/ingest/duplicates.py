@@ -1,6 +1,6 @@
 """Samples with the same id, over all shards of a corpus.
 
-Sizes: N = samples of the corpus; 40 bytes each are held, whatever their ids and texts are.
+Sizes: N = samples of the corpus; under 100 bytes each are held, however long its id and text are.
 """
 
 from collections.abc import Sequence

@@ -61,10 +61,13 @@ def build_shard(reader: RowReader, pieces: Sequence[Piece], encoder: Encoder) ->
     read = [(piece.file, row) for piece in pieces for row in reader.rows(piece)]
     rows = [(file, row) for file, row in read if not row.is_blank]
     records = [_record(row) for _, row in rows]
-    encoded = iter(encoder.encode([each for each in records if isinstance(each, Record)]))
+    encodable = [each for each in records if isinstance(each, Record)]
+    encoded = encoder.encode(encodable)
+    assert len(encoded) == len(encodable), "the encoder must answer for every record"
+    results = iter(encoded)
     samples, rejected = [], []
     for (file, row), record in zip(rows, records, strict=True):
-        result = next(encoded) if isinstance(record, Record) else record
+        result = next(results) if isinstance(record, Record) else record
         if isinstance(result, RowProblem):
             rejected.append(rejected_row(reader.files[file], row, result))
         elif isinstance(record, Record):
