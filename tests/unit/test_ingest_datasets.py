@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pyarrow as pa
 import pytest
 from datasets import Dataset, DatasetDict, Features, Value
 
@@ -106,6 +107,16 @@ def test_h02_a_damaged_stream_is_refused(saved: Path):
     data[4:40] = b"\x7f" * 36
     path.write_bytes(bytes(data))
     with pytest.raises(InputError, match=r"data-00000-of-00002.arrow: cannot be read"):
+        inventory_of(saved)
+
+
+def test_h02_offsets_beyond_the_data_are_not_followed(saved: Path):
+    offsets = pa.array([0, 1 << 30, 2], pa.int32()).buffers()[1]
+    wild = pa.Array.from_buffers(pa.string(), 2, [None, offsets, pa.py_buffer(b"qr")])
+    batch = pa.record_batch({"prompt": wild, "completion": ["a", "b"]})
+    with pa.ipc.new_stream(saved / "data-00000-of-00002.arrow", batch.schema) as stream:
+        stream.write_batch(batch)
+    with pytest.raises(InputError, match=r"data-00000-of-00002\.arrow: cannot be read"):
         inventory_of(saved)
 
 

@@ -132,7 +132,7 @@ def test_p06_files_put_together_are_a_warning(tmp_path: Path):
     inventory = inventory_of(write_bytes(tmp_path, data + data))
     assert inventory.num_rows == (999,)
     assert len(inventory.warnings) == 1
-    assert "Is drop.parquet several files put together?" in inventory.warnings[0]
+    assert "drop.parquet: looks like several Parquet files put together" in inventory.warnings[0]
     assert inventory_of(write(tmp_path, table)).warnings == ()
 
 
@@ -245,6 +245,19 @@ def test_p12_invalid_utf8_is_a_problem_of_its_row_alone(tmp_path: Path):
         "bad_utf8",
         "prompt",
     )
+
+
+def test_p12_invalid_utf8_inside_a_conversation_is_a_problem_of_its_row_alone(tmp_path: Path):
+    path = Path(write(tmp_path, pa.table({"messages": [MESSAGES] * 3, "id": ["a", "b", "c"]})))
+    contents = pa.array([b"q", b"a", b"q", b"\xff", b"q", b"a"], pa.binary())
+    bad = pa.Array.from_buffers(pa.string(), 6, contents.buffers())
+    messages = pa.StructArray.from_arrays([["user", "assistant"] * 3, bad], ["role", "content"])
+    lists = pa.ListArray.from_arrays([0, 2, 4, 6], messages)
+    pq.write_table(pa.table({"messages": lists, "id": ["a", "b", "c"]}), path)
+    rows = rows_of(str(path))
+    assert [row.value and row.value["id"] for row in rows] == ["a", None, "c"]
+    assert rows[1].problem is not None
+    assert (rows[1].problem.reason, rows[1].problem.field) == ("bad_utf8", "messages")
 
 
 def test_p13_extension_types_are_refused(tmp_path: Path):

@@ -12,7 +12,7 @@ from tokensieve.ingest.column_types import NOTHING, kind_of_column
 from tokensieve.ingest.directories import FoundFile, find_files
 from tokensieve.ingest.jsonl import scan
 from tokensieve.ingest.opening import kind_of, open_regular
-from tokensieve.ingest.parquet import open_parquet
+from tokensieve.ingest.parquet import open_parquet, warn_of_joined_files
 from tokensieve.ingest.pieces import Format, InputFile, Piece, Scan, pack
 from tokensieve.ingest.tables import Table, scan_table
 
@@ -85,6 +85,7 @@ class _Scanned:
         if file.is_stream:
             return "arrow", self._scan_table(file.path, open_arrow(file.path))
         if kind_of(file.path) == "parquet":
+            self.warnings += warn_of_joined_files(file.path)
             return "parquet", self._scan_table(file.path, open_parquet(file.path))
         return "jsonl", scan(file.path, len(self.files), self._num_bytes)
 

@@ -91,7 +91,7 @@ def reading(path: str) -> Iterator[None]:
     """Turn what the system or Arrow says of an unreadable file into an InputError naming it."""
     try:
         yield
-    except (OSError, EOFError, zlib.error, pa.ArrowException) as error:
+    except (OSError, EOFError, UnicodeError, zlib.error, pa.ArrowException) as error:
         of_system = isinstance(error, OSError) and error.strerror
         advice = "Check the path and its permissions" if of_system else "Copy the file again"
         detail = of_system or shortened(error, 200)

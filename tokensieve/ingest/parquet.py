@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from itertools import accumulate
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,27 +13,39 @@ from tokensieve.ingest.tables import BATCH_ROWS, Batches, Table, columns_to_read
 _MAX_FOOTER_BYTES = 64 << 20
 _MAX_COLUMNS = 1_000
 _MAX_ROW_GROUPS = 100_000
-_TAIL = 8
-"""Bytes of the footer's length and the final magic number."""
+_TAIL_BYTES = 8  # the footer's length and the end mark
+_MAGIC = b"PAR1"
+_CHUNK = 1 << 20
 
 
 def open_parquet(path: str) -> Table:
     """Return the table in a Parquet file; InputError if it is damaged, encrypted or excessive."""
-    footer_start = _footer_start(path)
+    _check_footer(path)
     with reading(path):
         file = _open(path)
-        metadata = file.metadata
-    for count, limit, what in (
-        (metadata.num_columns, _MAX_COLUMNS, "columns"),
-        (metadata.num_row_groups, _MAX_ROW_GROUPS, "row groups"),
-    ):
-        if count > limit:
-            raise InputError(f"{path}: has {count} {what}; the limit is {limit}. Rewrite it.")
-    with reading(path):
+        _check_limit(path, file.metadata.num_columns, _MAX_COLUMNS, "columns")
+        _check_limit(path, file.metadata.num_row_groups, _MAX_ROW_GROUPS, "row groups")
         schema = file.schema_arrow
-    columns = columns_to_read(path, schema)
-    warnings = _warn_of_unused_bytes(path, metadata, footer_start)
-    return Table(schema, columns, _batches(path, columns), warnings)
+        columns = columns_to_read(path, schema)
+    return Table(schema, columns, _batches(path, columns))
+
+
+def warn_of_joined_files(path: str) -> list[str]:
+    """Return a warning if the file is Parquet files one after another: only one would be read.
+
+    Its end mark is then followed by a start mark. (The offsets in the footer would tell too, but
+    reading them from a damaged footer ends the process.)
+    """
+    before = b""
+    with open_regular(path) as file, reading(path):
+        while chunk := file.read(_CHUNK):
+            if _MAGIC + _MAGIC in before + chunk:
+                return [
+                    f"{path}: looks like several Parquet files put together, of which only one "
+                    "is read. Give them as files of their own."
+                ]
+            before = chunk[1 - 2 * len(_MAGIC) :]
+    return []
 
 
 def _open(path: str) -> pq.ParquetFile:
@@ -62,43 +73,23 @@ def _batches(path: str, columns: list[str]) -> Callable[[int], Batches]:
     return read
 
 
-def _footer_start(path: str) -> int:
-    """Return where the footer begins; InputError if the file does not end like a Parquet file."""
+def _check_limit(path: str, count: int, limit: int, what: str) -> None:
+    if count > limit:
+        raise InputError(f"{path}: has {count} {what}; the limit is {limit}. Rewrite it.")
+
+
+def _check_footer(path: str) -> None:
+    """Raise InputError if the file does not end like a whole Parquet file that can be read."""
     size = file_size(path)
     with open_regular(path) as file, reading(path):
-        file.seek(max(size - _TAIL, 0))
-        tail = file.read(_TAIL)
+        file.seek(max(size - _TAIL_BYTES, 0))
+        tail = file.read(_TAIL_BYTES)
     if tail[4:] == b"PARE":
         raise InputError(f"{path}: is encrypted. Decrypt it first.")
     length = int.from_bytes(tail[:4], "little")
-    whole = tail[4:] == b"PAR1" and 0 < length <= size - _TAIL - 4
-    if not whole:
+    if tail[4:] != _MAGIC or not 0 < length <= size - _TAIL_BYTES - len(_MAGIC):
         raise InputError(
             f"{path}: is not a complete Parquet file ({size} bytes, ending "
             f"{shortened(tail)}). Is it cut? Copy it again."
         )
-    if length > _MAX_FOOTER_BYTES:
-        raise InputError(f"{path}: its footer has {length} bytes; the limit is 64 MiB. Rewrite it.")
-    return size - _TAIL - length
-
-
-def _warn_of_unused_bytes(path: str, metadata: pq.FileMetaData, footer_start: int) -> list[str]:
-    """Return a warning if most of the file is not part of the table: files put one after another.
-
-    Only the last footer of such a file counts, and its offsets point into the first part.
-    """
-    if not metadata.num_row_groups:
-        return []
-    last = metadata.row_group(metadata.num_row_groups - 1)
-    used = max(_end_of_chunk(last.column(n)) for n in range(last.num_columns))
-    if footer_start - used >= used:
-        return [
-            f"{path}: only the first {used} of {footer_start} bytes belong to its table. "
-            f"Is {Path(path).name} several files put together?"
-        ]
-    return []
-
-
-def _end_of_chunk(chunk: pq.ColumnChunkMetaData) -> int:
-    start = chunk.dictionary_page_offset or chunk.data_page_offset
-    return int(start + chunk.total_compressed_size)
+    _check_limit(path, length, _MAX_FOOTER_BYTES, "bytes of footer")
