@@ -8,7 +8,7 @@ from pathlib import Path
 import duckdb
 import pyarrow as pa
 
-Value = str | int | float | None
+Value = str | int | float | list[str] | None
 Settings = Mapping[str, str | int]
 Literal = str | int | list[str]
 

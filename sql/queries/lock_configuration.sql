@@ -1,0 +1,2 @@
+-- No setting can be changed any more.
+SET lock_configuration = TRUE;

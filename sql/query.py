@@ -1,0 +1,192 @@
+"""Ad-hoc SQL over the published index, in a connection that can do nothing else.
+
+The index is opened read-only, everything outside the artifacts is shut off inside DuckDB, and one
+statement that reads is run, up to a number of rows, seconds and bytes. This protects users from
+accidents and from surprising files; a database is no sandbox for hostile SQL.
+"""
+
+import json
+import re
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from sql.published import REBUILD, connect_published
+from sql.statements import Settings, run
+from tokensieve.artifact import KINDS
+from tokensieve.errors import DamagedError, ResourceError, SettingsError
+from tokensieve.storage import LocalStorage
+
+QUERY_SETTINGS: Settings = {
+    "memory_limit": "2GB",
+    "threads": 2,  # a question must not take the machine from a run
+    "max_temp_directory_size": "20GB",
+    "errors_as_json": "true",  # for the position
+}
+_FLAGS = {
+    "python_enable_replacements": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "allow_community_extensions": "false",
+    "allow_persistent_secrets": "false",
+    "enable_external_access": "false",
+    "lock_configuration": "true",
+}
+_EXPLAIN = re.compile(
+    r"\s*EXPLAIN\b(\s+ANALYZE\b)?(\s*\(\s*(ANALYZE|FORMAT)\b[^()]*\))?", re.IGNORECASE
+)
+_CHECK = "EXPLAIN "
+_WRONG_STATEMENT = (
+    duckdb.ProgrammingError,
+    duckdb.DataError,
+    duckdb.NotSupportedError,
+    duckdb.PermissionException,
+)
+
+
+@dataclass(frozen=True)
+class QueryResult:
+    """The answer to a query."""
+
+    table: pa.Table
+    truncated: bool
+    """Whether there are more rows than were asked for."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of the columns."""
+        return list(self.table.column_names)
+
+
+def query(
+    storage: LocalStorage, statement: str, *, max_rows: int, max_seconds: float
+) -> QueryResult:
+    """Return the first `max_rows` rows of one SELECT, EXPLAIN, DESCRIBE or SHOW over the index.
+
+    Raises SettingsError with line and column for a statement that is wrong or does more than read,
+    ResourceError if it takes longer than `max_seconds` or more memory or disk than allowed, and
+    what `connect_published` raises.
+    """
+    with tempfile.TemporaryDirectory(prefix="tokensieve-query-") as spill:
+        settings = {**QUERY_SETTINGS, "temp_directory": spill}
+        with connect_published(storage, settings) as connection:
+            _lock_down(connection, storage)
+            with _time_limit(connection, max_seconds):
+                return _read(connection, statement, max_rows)
+
+
+def _read(connection: duckdb.DuckDBPyConnection, statement: str, max_rows: int) -> QueryResult:
+    with _query_errors(statement, shift=0):
+        _check(connection, statement)
+    with _query_errors(statement):
+        table = connection.sql(statement).limit(max_rows + 1).to_arrow_table()
+    return QueryResult(table.slice(0, max_rows), truncated=table.num_rows > max_rows)
+
+
+def _lock_down(connection: duckdb.DuckDBPyConnection, storage: LocalStorage) -> None:
+    """Shut everything off but the artifacts, for good, and see that DuckDB took it."""
+    root = storage.root.absolute()
+    directories = [f"{root}/{kind}/" for kind in KINDS]
+    run(connection, "allow_directories", directories=directories)
+    run(connection, "refuse_external_access")
+    run(connection, "lock_configuration")
+    found = dict(run(connection, "read_settings", names=list(_FLAGS)).fetchall())
+    if found != _FLAGS:
+        raise SettingsError(f"DuckDB {duckdb.__version__} did not take {_FLAGS}: {found}")
+
+
+def _check(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Raise SettingsError unless this is one statement that reads, duckdb.Error if it is wrong.
+
+    EXPLAIN ANALYZE runs what it explains, a COPY too; so what is explained has to be a SELECT.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in statement):
+        raise SettingsError("the query: is not UTF-8")
+    found, body = connection.extract_statements(statement), statement
+    if len(found) == 1 and found[0].type == duckdb.StatementType.EXPLAIN:
+        explain = _EXPLAIN.match(statement)
+        body = statement[explain.end() :] if explain else statement
+        found = connection.extract_statements(body)
+    if len(found) != 1:
+        raise SettingsError(f"the query: holds {len(found) or 'no'} statements; give exactly one")
+    if found[0].type != duckdb.StatementType.SELECT:
+        raise SettingsError(
+            f"the query: {found[0].type.name} is refused; a query only reads: SELECT, DESCRIBE, "
+            "SHOW, or EXPLAIN and a SELECT"
+        )
+    checked = _CHECK + body  # binds the names without running, and tells where they stand
+    with _query_errors(statement, shift=len(statement.encode()) - len(checked.encode())):
+        connection.execute(checked)
+
+
+@contextmanager
+def _time_limit(connection: duckdb.DuckDBPyConnection, max_seconds: float) -> Iterator[None]:
+    """Interrupt the connection after `max_seconds` and raise ResourceError."""
+    done = threading.Event()
+
+    def watch(wait: float = max_seconds) -> None:
+        while not done.wait(wait):  # again and again: between two statements it would be lost
+            connection.interrupt()
+            wait = 0.1
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise ResourceError(
+            f"the query: was stopped after {max_seconds:g} s. Ask for less, or allow more time."
+        ) from None
+    finally:
+        done.set()
+        watcher.join()
+
+
+@contextmanager
+def _query_errors(statement: str, shift: int | None = None) -> Iterator[None]:
+    """Turn DuckDB's errors into ours.
+
+    `shift` leads from DuckDB's byte positions to those of `statement`; None: they mean nothing.
+    """
+    try:
+        yield
+    except duckdb.InterruptException:
+        raise
+    except duckdb.OutOfMemoryException as error:
+        raise ResourceError(
+            f"the query: needs more than {QUERY_SETTINGS['memory_limit']} of memory and "
+            f"{QUERY_SETTINGS['max_temp_directory_size']} of disk ({_parts(error)[0]}). Ask for "
+            "less: name run and round, or aggregate."
+        ) from None
+    except _WRONG_STATEMENT as error:
+        message, position = _parts(error)
+        raise SettingsError(f"the query{_place(statement, position, shift)}: {message}") from None
+    except duckdb.Error as error:
+        raise DamagedError(
+            f"the query: a file could not be read: {_parts(error)[0]}. If it is an artifact's, run "
+            f"the command that made it again; if it is the index: {REBUILD}"
+        ) from None
+
+
+def _parts(error: duckdb.Error) -> tuple[str, int | None]:
+    """Return DuckDB's message on one line, and the byte position it speaks of, if any."""
+    kind, _, text = str(error).partition(": ")
+    if not text.startswith("{"):  # some errors do not come as JSON
+        return " ".join(f"{kind}: {text}".split()), None
+    details = json.loads(text)
+    position = details.get("position")
+    message, _, _ = details["exception_message"].partition("\nPossible solutions")
+    return " ".join(message.split()), position and int(position)
+
+
+def _place(statement: str, position: int | None, shift: int | None) -> str:
+    """Return `:line:column` of a byte position, both from 1."""
+    if position is None or shift is None:
+        return ""
+    before = statement.encode()[: position + shift].decode(errors="ignore")
+    return f":{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"

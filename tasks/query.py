@@ -1,0 +1,162 @@
+"""Show the answer to a query: a table for people, CSV for sheets, JSON and Parquet exact."""
+
+import csv
+import io
+import json
+import math
+import os
+import unicodedata
+from datetime import date, time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sql.query import QueryResult
+from tokensieve.errors import ResourceError, SettingsError
+
+Format = Literal["table", "csv", "json"]
+
+MAX_CELL = 200
+"""Characters of a cell that a table shows."""
+
+_FORMULA = ("=", "+", "-", "@")
+_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and zero width, line separators
+
+
+def format_result(result: QueryResult, format: Format, width: int) -> str:
+    """Return the rows as text: a table at most `width` wide, CSV, or JSON.
+
+    Characters that a terminal would obey are shown instead. Only JSON holds every value exactly.
+    """
+    if format == "json":
+        return _as_json(result)
+    return _as_csv(result) if format == "csv" else _as_table(result, width)
+
+
+def write_parquet(result: QueryResult, path: Path) -> None:
+    """Write the rows to `path`, replacing it whole.
+
+    Raises SettingsError for a type that Parquet does not have, ResourceError if it cannot be
+    written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        pq.write_table(result.table, partial)
+        partial.replace(path)
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        raise SettingsError(f"{path}: {error}. Cast the column to a type Parquet has.") from None
+    except OSError as error:
+        raise ResourceError(f"{path}: could not be written: {error.strerror or error}") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _as_table(result: QueryResult, width: int) -> str:
+    table = Table(box=box.SIMPLE_HEAD, expand=False)
+    for name, type in zip(result.columns, result.table.schema.types, strict=True):
+        table.add_column(Text(_visible(name)), justify="right" if _is_number(type) else "left")
+    for row in _rows(result):
+        table.add_row(*(Text(_cell(value)) for value in row))
+    console = Console(width=width, file=io.StringIO(), color_system=None, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    return captured.get() + _footer(result)
+
+
+def _footer(result: QueryResult) -> str:
+    num_rows = result.table.num_rows
+    return f"showing {num_rows} of more rows\n" if result.truncated else f"rows: {num_rows}\n"
+
+
+def _cell(value: object) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return "NULL"
+    text = f"{value:.6g}" if isinstance(value, float) else _visible(_plain(value))
+    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
+
+
+def _as_csv(result: QueryResult) -> str:
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_guarded(name) for name in result.columns])
+    for row in _rows(result):
+        writer.writerow([_guarded(v) if isinstance(v, str) else _csv_value(v) for v in row])
+    return file.getvalue()
+
+
+def _guarded(text: str) -> str:
+    """Return text that a sheet does not take for a formula."""
+    text = _visible(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def _csv_value(value: object) -> str:
+    return "" if value is None else _visible(_plain(value))
+
+
+def _as_json(result: QueryResult) -> str:
+    """Return a list of one object per row and line, in ASCII; NaN and infinities are text."""
+    rows = (dict(zip(result.columns, map(_exact, row), strict=True)) for row in _rows(result))
+    lines = (json.dumps(row, ensure_ascii=True, allow_nan=False) for row in rows)
+    return "[" + ",\n ".join(lines) + "]\n"
+
+
+def _rows(result: QueryResult) -> list[tuple[Any, ...]]:
+    """Return the rows as Python values. By position: two columns may have one name."""
+    columns = [column.to_pylist() for column in result.table.columns]
+    return list(zip(*columns, strict=True))
+
+
+def _plain(value: object) -> str:
+    """Return a value as text, lists and structs as JSON."""
+    if isinstance(value, str):
+        return value
+    exact = _exact(value)
+    return exact if isinstance(exact, str) else json.dumps(exact, ensure_ascii=False)
+
+
+def _exact(value: object) -> Any:
+    """Return a value as JSON has it, without losing a digit."""
+    if isinstance(value, dict):
+        return {str(key): _exact(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_exact(each) for each in value]
+    return _exact_scalar(value)
+
+
+def _exact_scalar(value: object) -> bool | int | float | str | None:
+    if value is None or isinstance(value, str | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, Decimal):  # DuckDB's 128-bit integers arrive as decimals without a point
+        return str(value) if value.as_tuple().exponent else int(value)
+    if isinstance(value, bytes):
+        return value.hex()
+    return value.isoformat() if isinstance(value, date | time) else str(value)
+
+
+def _visible(text: str) -> str:
+    """Return `text` on one line, with what cannot be seen, or would be obeyed, spelt out."""
+    return "".join(_spelt(ch) if unicodedata.category(ch) in _INVISIBLE else ch for ch in text)
+
+
+def _spelt(character: str) -> str:
+    code = ord(character)
+    if code < 0x20:
+        return chr(0x2400 + code)  # the Unicode picture of the control
+    return f"⟨U+{code:04X}⟩"
+
+
+def _is_number(type: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type)
+    )
