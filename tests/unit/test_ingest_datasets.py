@@ -86,7 +86,9 @@ def test_h02_a_missing_file_is_named(saved: Path, file: str, message: str):
         inventory_of(saved)
 
 
-@pytest.mark.parametrize("state", ['{"_data_files": [', "[]", '{"_data_files": []}', "{}"])
+@pytest.mark.parametrize(
+    "state", ['{"_data_files": [', "[]", '{"_data_files": []}', "{}", '{"_data_files": ["data"]}']
+)
 def test_h02_a_damaged_state_is_named(saved: Path, state: str):
     (saved / "state.json").write_text(state)
     with pytest.raises(InputError, match=r"sums/state\.json"):
@@ -141,6 +143,15 @@ def test_h04_data_that_are_not_what_is_declared_are_refused(
     features = json.loads(info.read_text())["features"]
     edit_json(info, features=features | {name: declared})
     with pytest.raises(InputError, match=f"column '{name}' is {declared['dtype']} by dataset_info"):
+        inventory_of(saved)
+
+
+@pytest.mark.parametrize("features", [[], {"prompt": 3}, {"prompt": {"_type": "No such type"}}])
+def test_h04_declarations_that_are_none_are_refused(saved: Path, features: Any):
+    edit_json(saved / "dataset_info.json", features=features)
+    with pytest.raises(
+        InputError, match=r"sums/dataset_info\.json: features: are none|is absent by"
+    ):
         inventory_of(saved)
 
 

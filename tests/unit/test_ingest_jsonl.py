@@ -4,6 +4,8 @@ The names begin with the row of the catalogue of bad inputs that they hold to.
 """
 
 import gzip
+import hashlib
+import io
 import json
 import os
 import resource
@@ -20,6 +22,7 @@ from hypothesis import strategies as st
 
 from tokensieve.errors import InputError
 from tokensieve.ingest import Inventory, Row, RowReader, read_rows, take_inventory
+from tokensieve.ingest.lines import HashedFile
 from tokensieve.ingest.records import RowProblem
 from tokensieve.ingest.strict_json import parse_object
 
@@ -108,6 +111,8 @@ def test_j09_a_byte_order_mark_is_stripped_once(tmp_path: Path):
     rows = rows_of(write(tmp_path, mark + GOOD + mark + GOOD))
     assert rows[0].value == {"prompt": "q", "completion": "a"}
     assert rows[1].problem is not None
+    with pytest.raises(InputError, match="the drop has no rows"):
+        inventory_of(write(tmp_path, mark))
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"])
@@ -485,6 +490,12 @@ def test_pieces_may_be_read_in_any_order(tmp_path: Path):
     assert backwards[::-1] == forwards
 
 
+def test_a_file_is_hashed_whole_even_if_its_end_is_not_read():
+    file = HashedFile(io.BytesIO(GOOD))
+    assert file.read(3) == GOOD[:3]
+    assert file.finish() == (len(GOOD), hashlib.sha256(GOOD).hexdigest())
+
+
 # --- folders
 
 
@@ -503,8 +514,18 @@ def test_a_folder_without_data_is_refused(tmp_path: Path):
         inventory_of(str(tmp_path))
 
 
-@pytest.mark.parametrize("name", ["a[1].jsonl", "x*.jsonl", "two\nlines.jsonl", "-rf.jsonl"])
+@pytest.mark.parametrize("name", ["a[1].jsonl", "x*.jsonl", "%2e%2e.jsonl", "-rf.jsonl"])
 def test_p17_only_the_file_of_exactly_this_name_is_read(tmp_path: Path, name: str):
     write(tmp_path, b'{"other":1}\n', "a1.jsonl")
     write(tmp_path, b'{"other":1}\n', "xy.jsonl")
     assert rows_of(write(tmp_path, GOOD, name))[0].value == {"prompt": "q", "completion": "a"}
+
+
+@pytest.mark.parametrize(
+    "name", ["two\nlines.jsonl", "\x1b[2J.jsonl", "\u202elnosj.jsonl", "\udcff.jsonl"]
+)
+def test_p17_a_name_that_cannot_be_shown_is_refused(tmp_path: Path, name: str):
+    write(tmp_path, GOOD, name)
+    with pytest.raises(InputError, match="has odd characters in it") as found:
+        inventory_of(str(tmp_path))
+    assert str(found.value).isprintable()

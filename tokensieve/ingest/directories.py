@@ -41,12 +41,15 @@ def find_files(arguments: Sequence[str], split: str) -> tuple[list[FoundFile], l
         else:
             with reading(argument):
                 files += _find_local(Path(argument), split, warnings)
+    for file in files:
+        if not file.path.isprintable():  # it could not be shown in a message, nor be published
+            raise InputError(f"{shortened(file.path, 300)}: has odd characters in it. Rename it.")
     return files, warnings
 
 
 def _find_local(path: Path, split: str, warnings: list[str]) -> list[FoundFile]:
     if not path.is_dir():
-        _check_exists(path)
+        _check_exists(path, f"Check the path; for a dataset of the Hub write {_HUB}{path}")
         return [_ordinary(path)]
     if (path / "dataset_dict.json").exists():
         return _dataset_files(_split_directory(path, split), source=path.resolve().name)
@@ -60,15 +63,13 @@ def _ordinary(path: Path) -> FoundFile:
     return FoundFile(str(path), source=Path(name).stem)
 
 
-def _check_exists(path: Path) -> None:
-    if path.is_symlink() and not path.exists():
+def _check_exists(path: Path, advice: str) -> None:
+    if path.exists():
+        return
+    if path.is_symlink():
         target = shortened(path.readlink(), 200)
         raise InputError(f"{path}: is a dangling link: {target} is gone. Copy the data again.")
-    if not path.exists():
-        raise InputError(
-            f"{path}: there is no such file or directory. Check the path; for a dataset of the "
-            f"Hub write {_HUB}{path}."
-        )
+    raise InputError(f"{path}: there is no such file or directory. {advice}.")
 
 
 def _files_of_folder(folder: Path, warnings: list[str]) -> list[FoundFile]:
@@ -85,15 +86,17 @@ def _files_of_folder(folder: Path, warnings: list[str]) -> list[FoundFile]:
         names = shortened(", ".join(others), 200)
         warnings.append(f"{folder}: {len(others)} other entries are not read: {names}")
     for path in paths:
-        _check_exists(path)
+        _check_exists(path, "It was here a moment ago")
     return [_ordinary(path) for path in sorted(paths)]
 
 
 def _split_directory(directory: Path, split: str) -> Path:
     """Return where the split of a DatasetDict lies."""
     splits = _read_json(directory / "dataset_dict.json").get("splits")
-    if not isinstance(splits, list) or split not in splits:
-        names = shortened(", ".join(map(str, splits or [])), 200)
+    if not isinstance(splits, list):
+        raise InputError(f"{directory}/dataset_dict.json: splits: is no list. Copy it again.")
+    if split not in splits:
+        names = shortened(", ".join(map(str, splits)), 200)
         raise InputError(
             f"{directory}: has no split {shortened(split)}, but {names}. Choose one with --split."
         )
@@ -106,12 +109,13 @@ def _dataset_files(directory: Path, source: str) -> list[FoundFile]:
     _refuse_code(directory)
     state = _read_json(directory / "state.json")
     entries = state.get("_data_files")
-    names = [entry.get("filename") for entry in entries] if isinstance(entries, list) else []
+    entries = entries if isinstance(entries, list) else []
+    names = [entry.get("filename") for entry in entries if isinstance(entry, dict)]
     paths = [directory / str(name) for name in names]
-    if not paths or any(path.parent != directory for path in paths):
+    if not paths or len(paths) != len(entries) or any(path.parent != directory for path in paths):
         raise InputError(f"{directory}/state.json: _data_files: names no files of this directory.")
     for path in paths:
-        _check_exists(path)
+        _check_exists(path, "Copy the directory again")
         _check_features(directory, path)
     return [FoundFile(str(path), source, is_stream=True) for path in paths]
 
@@ -123,7 +127,13 @@ def _check_features(directory: Path, path: Path) -> None:
     declared = _read_json(directory / "dataset_info.json").get("features")
     if declared is None:
         return
-    wanted = Features.from_dict(declared).arrow_schema
+    try:
+        wanted = Features.from_dict(declared).arrow_schema
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            f"{directory}/dataset_info.json: features: are none ({shortened(error)}). "
+            "Save the dataset again."
+        ) from None
     found = open_arrow(str(path)).schema
     types = [{each.name: each.type for each in schema} for schema in (wanted, found)]
     for name in sorted({*types[0], *types[1]}):

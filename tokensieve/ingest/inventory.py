@@ -35,8 +35,8 @@ class Inventory:
 def take_inventory(paths: Sequence[str], split: str) -> Inventory:
     """Return the inventory of what `paths` name: files, directories, `hf://name[:config]`.
 
-    Every file is read once, in bounded memory. Raises InputError for anything that cannot be
-    read as it is, and for a drop without rows.
+    Files are read whole, in bounded memory: JSONL once, tables once more for their hash. Raises
+    InputError for anything that cannot be read as it is, and for a drop without rows.
     """
     found, warnings = find_files(paths, split)
     scanned = _Scanned(warnings)

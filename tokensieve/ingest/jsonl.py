@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokensieve.errors import InputError
-from tokensieve.ingest.lines import BLANK, HashedFile, Line, Lines
+from tokensieve.ingest.lines import BLANK, BYTE_ORDER_MARK, HashedFile, Line, Lines
 from tokensieve.ingest.opening import Kind, open_regular, refuse_strangers
 from tokensieve.ingest.pieces import MAX_ROW_BYTES, Cutter, InputFile, Piece, Row, Scan, changed
 from tokensieve.ingest.records import RowProblem
 from tokensieve.ingest.strict_json import parse_object
 
-_BOM = b"\xef\xbb\xbf"
 _OLD_MAC_ENDS = re.compile(rb"\}\r\s*\{")
 _SUFFIXES: dict[Kind, str] = {"gzip": ".gz", "zstd": ".zst"}
 
@@ -67,22 +66,21 @@ def scan(path: str, file: int, bytes_before: int) -> Scan:
 
 def _row(line: Line) -> Row:
     """Return the line as a row: its value, its problem, or neither if it is blank."""
-    raw = line.raw.removeprefix(_BOM) if line.number == 1 else line.raw
     value = problem = None
     if line.is_too_long:
         detail = f"the line has {line.num_bytes} bytes; the limit is {MAX_ROW_BYTES}"
         problem = RowProblem("line_too_long", detail)
-    elif raw.strip(BLANK):
+    elif not line.is_blank:
         try:
-            value = parse_object(raw)
+            value = parse_object(line.raw)
         except RowProblem as found:
             problem = found
-    return Row(line.number, line.offset, raw.rstrip(b"\r\n"), line.num_bytes, value, problem)
+    return Row(line.number, line.offset, line.raw.rstrip(b"\r\n"), line.num_bytes, value, problem)
 
 
 def _check_head(path: str, lines: Lines) -> list[str]:
     """Return warnings about the file's beginning; raise InputError if it is not JSONL at all."""
-    head = lines.head().removeprefix(_BOM)
+    head = lines.head().removeprefix(BYTE_ORDER_MARK)
     refuse_strangers(path, head[:64])
     first, line_end, _ = head.lstrip(BLANK).partition(b"\n")
     if _begins_array(first, bool(line_end)):

@@ -13,24 +13,21 @@ from tokensieve.ingest.pieces import MAX_EVIDENCE_BYTES, MAX_ROW_BYTES
 
 BLANK = b" \t\r\n"
 """What a blank line may hold: the white space of JSON."""
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of the decompressed stream, with its end."""
+    """One line of the decompressed stream."""
 
     number: int
     offset: int
     raw: bytes
-    """Only its beginning if the line is longer than MAX_ROW_BYTES."""
+    """With its end, without a byte order mark; only its beginning if the line is too long."""
     num_bytes: int
-
-    @property
-    def is_too_long(self) -> bool:
-        """Return whether `raw` is not the whole line."""
-        return self.num_bytes > len(self.raw)
+    is_too_long: bool
 
     @property
     def is_blank(self) -> bool:
@@ -64,11 +61,14 @@ class Lines:
             raw = self._readline(most if end is None else min(most, end - offset))
             if not raw:
                 return None
-            if len(raw) == MAX_ROW_BYTES + 1 and not raw.endswith(b"\n"):
+            is_too_long = len(raw) == MAX_ROW_BYTES + 1 and not raw.endswith(b"\n")
+            if is_too_long:
                 raw = raw[:MAX_EVIDENCE_BYTES]
                 self._pass_rest_of_line(end)
+        if offset == 0:
+            raw = raw.removeprefix(BYTE_ORDER_MARK)
         self.number += 1
-        return Line(self.number, offset, raw, self.offset - offset)
+        return Line(self.number, offset, raw, self.offset - offset, is_too_long)
 
     def take_digest(self) -> str:
         """Return the SHA-256 of what was read since the last call."""
