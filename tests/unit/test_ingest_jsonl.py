@@ -214,7 +214,7 @@ def test_j45_the_same_file_is_read_once(tmp_path: Path):
     )
     assert [file.path for file in inventory.files] == [path]
     assert len(inventory.warnings) == 4
-    assert inventory.warnings[3] == f"{copy}: is the same file as {path}; it is read once"
+    assert inventory.warnings[3] == f"{copy}: has the content of {path}; it is read once"
 
 
 def test_j46_many_small_files_share_shards_and_few_descriptors(tmp_path: Path):

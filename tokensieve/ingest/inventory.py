@@ -1,6 +1,5 @@
 """The inventory of a drop: its files, what they hold, and the shards they are cut into."""
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from tokensieve.ingest.arrow_stream import open_arrow
 from tokensieve.ingest.column_types import NOTHING, kind_of_column
 from tokensieve.ingest.directories import FoundFile, find_files
 from tokensieve.ingest.jsonl import scan
-from tokensieve.ingest.opening import kind_of, open_regular
+from tokensieve.ingest.opening import kind_of
 from tokensieve.ingest.parquet import open_parquet, warn_of_joined_files
 from tokensieve.ingest.pieces import Format, InputFile, Piece, Scan, pack
 from tokensieve.ingest.tables import Table, scan_table
@@ -62,17 +61,17 @@ class _Scanned:
         self.formats: list[Format] = []
         self.scans: list[Scan] = []
         self.warnings = [*warnings]
-        self._seen: dict[object, str] = {}
+        self._seen: dict[str, str] = {}
         self._columns: dict[str, tuple[str, str]] = {}
         self._num_bytes = 0
 
     def add(self, file: FoundFile) -> None:
-        """Scan the file, unless it is one of those before it."""
-        if self._is_repeated(_identity(file.path), file.path):
-            return
+        """Scan the file, and keep it unless one before it has the same content."""
         format, found = self._scan(file)
-        if found.num_rows and self._is_repeated(found.sha256, file.path):
+        if (first := self._seen.get(found.sha256)) is not None:
+            self.warnings.append(f"{file.path}: has the content of {first}; it is read once")
             return
+        self._seen[found.sha256] = file.path
         self.files.append(file)
         self.formats.append(format)
         self.scans.append(found)
@@ -101,21 +100,6 @@ class _Scanned:
                     f"{path}: column {name} holds {kind}, but {other_kind} in {other}. Convert one."
                 )
         return scan_table(path, table, len(self.files), self._num_bytes)
-
-    def _is_repeated(self, identity: object, path: str) -> bool:
-        """Return whether this file or content was there before; remember it, or warn."""
-        if identity not in self._seen:
-            self._seen[identity] = path
-            return False
-        self.warnings.append(f"{path}: is the same file as {self._seen[identity]}; it is read once")
-        return True
-
-
-def _identity(path: str) -> tuple[int, int]:
-    """Return what two names of one file have in common."""
-    with open_regular(path) as file:
-        status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino
 
 
 def _named(scanned: _Scanned) -> tuple[InputFile, ...]:
