@@ -21,7 +21,7 @@ from tokensieve.forward import Batch, NextTokens, padded
 from tokensieve.settings import ScoringSettings
 
 _CPU_BATCH_TOKENS = 1024  # activations of more leave the cache: about a third slower
-_HEAD_BYTES = {"cpu": 64 << 20, "cuda": 512 << 20}  # fp32 logits of one matrix multiplication
+_HEAD_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}  # fp32 logits of one matrix multiplication
 _PASS_BYTES = {"cpu": 2 << 20, "cuda": 512 << 20}  # of them, reduced at once: a CPU's L2 cache
 
 
@@ -136,8 +136,8 @@ class _ShardScoring:
         answer = NextTokens(self._model, batch)
         targets_S = self._shard.input_ids_T[tokens_S].astype(np.int64)
         rows, targets = (torch.from_numpy(each).to(answer.device) for each in (rows_S, targets_S))
-        num_rows = _rows_of(_HEAD_BYTES[answer.device.type], self._vocab_size)
-        chunks = zip(rows.split(num_rows), targets.split(num_rows), strict=True)
+        num_chunks = -(-len(rows) // _rows_of(_HEAD_BYTES[answer.device.type], self._vocab_size))
+        chunks = zip(rows.chunk(num_chunks), targets.chunk(num_chunks), strict=True)
         scores_2S = torch.cat([_scores(answer.logits(r), t) for r, t in chunks], dim=1)
         where_S = torch.from_numpy(tokens_S).to(self._scores_2T.device)
         self._scores_2T[:, where_S] = scores_2S.to(self._scores_2T.device)
