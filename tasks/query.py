@@ -5,7 +5,11 @@ import io
 import json
 import math
 import os
+import shutil
+import sys
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import date, time
 from decimal import Decimal
 from pathlib import Path
@@ -18,16 +22,52 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sql.query import QueryResult
+from sql.query import QueryResult, query
 from tokensieve.errors import ResourceError, SettingsError
+from tokensieve.storage import LocalStorage
 
 Format = Literal["table", "csv", "json"]
 
+TABLE_ROWS = 100
+MAX_ROWS = 1_000_000
+MAX_SECONDS = 300.0
+FILE_WIDTH = 200
+"""Characters of a line of a table in a file."""
 MAX_CELL = 200
 """Characters of a cell that a table shows."""
 
 _FORMULA = ("=", "+", "-", "@")
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and zero width, line separators
+
+
+def answer(
+    storage: LocalStorage,
+    statement: str,
+    format: Literal["table", "csv", "json", "parquet"],
+    output: Path | None,
+) -> None:
+    """Run one statement over the index and print its answer, or write it to `output`.
+
+    Raises SettingsError for a wrong statement, ResourceError beyond a limit.
+    """
+    if format == "parquet" and output is None:
+        raise SettingsError("--output: is missing; Parquet is not for a terminal")
+    max_rows = TABLE_ROWS if format == "table" else MAX_ROWS
+    result = query(storage, statement, max_rows=max_rows, max_seconds=MAX_SECONDS)
+    if result.truncated and format != "table":
+        print(f"only the first {max_rows} rows; there are more", file=sys.stderr)
+    if output is None and format != "parquet":
+        print(format_result(result, format, shutil.get_terminal_size().columns), end="")
+    elif output is not None:
+        _write(result, format, output)
+
+
+def _write(result: QueryResult, format: Format | Literal["parquet"], path: Path) -> None:
+    if format == "parquet":
+        write_parquet(result, path)
+        return
+    with _replaced(path) as partial:
+        partial.write_text(format_result(result, format, FILE_WIDTH), encoding="utf-8")
 
 
 def format_result(result: QueryResult, format: Format, width: int) -> str:
@@ -46,16 +86,25 @@ def write_parquet(result: QueryResult, path: Path) -> None:
     Raises SettingsError for a type that Parquet does not have, ResourceError if it cannot be
     written.
     """
+    with _replaced(path) as partial:
+        try:
+            pq.write_table(result.table, partial)
+        except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+            raise SettingsError(f"{path}: {error}. Cast the column to a type it has.") from None
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[Path]:
+    """Yield a file to write beside `path`; it takes the place of `path` if all went well."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        pq.write_table(result.table, partial)
+        yield partial
         partial.replace(path)
-    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
-        raise SettingsError(f"{path}: {error}. Cast the column to a type Parquet has.") from None
     except OSError as error:
         raise ResourceError(f"{path}: could not be written: {error.strerror or error}") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def _as_table(result: QueryResult, width: int) -> str:

@@ -14,7 +14,7 @@ import json
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from tokensieve.errors import ConflictError, DamagedError
+from tokensieve.errors import ConflictError, DamagedError, shortened
 from tokensieve.storage import LocalStorage, sha256_hex
 
 CODE_VERSION = 1
@@ -116,7 +116,7 @@ class Artifact:
             return None
         receipt = self._parsed_receipt(data, shard)
         for file in receipt.files.values():
-            self.storage.read_verified(file.key, file.sha256)
+            self._read_file(shard, file)
         return receipt
 
     def required_receipt(self, shard: int) -> Receipt:
@@ -151,7 +151,7 @@ class Artifact:
         commit = Commit(
             plan=self.id,
             receipts=receipts,
-            totals=summed(r.counts for r in receipts),
+            totals=summed(_counts(receipts)),
             notes=dict(notes or {}),
         )
         abort_point("before_commit", 0)
@@ -164,25 +164,30 @@ class Artifact:
         data = self.storage.read(f"{self.key}/COMMIT.json")
         if data is None:
             return None
-        commit = _parsed(Commit, data, f"{self.storage.root}/{self.key}/COMMIT.json")
-        self._check_plan(commit.plan, "COMMIT.json")
+        commit = parsed(Commit, data, f"{self.storage.root}/{self.key}/COMMIT.json")
+        self._check("COMMIT.json", "plan", commit.plan, self.id)
+        self._check("COMMIT.json", "receipts", len(commit.receipts), self.num_shards)
+        for shard, receipt in enumerate(commit.receipts):
+            self._check_receipt("COMMIT.json", receipt, shard)
+        self._check("COMMIT.json", "totals", commit.totals, summed(_counts(commit.receipts)))
         return commit
 
     def read_table(self, receipt: Receipt, part: str, columns: list[str] | None = None) -> pa.Table:
         """Return a part of the receipt's shard, verified against the receipt's hash."""
         file = receipt.files[part]
-        data = self.storage.read_verified(file.key, file.sha256)
-        return pq.read_table(
-            pa.BufferReader(data), columns=columns, page_checksum_verification=True
-        )
+        data = pa.BufferReader(self._read_file(receipt.shard, file))
+        table = pq.read_table(data, columns=columns, page_checksum_verification=True)
+        self._check(self._receipt_name(receipt.shard), "num_rows", file.num_rows, table.num_rows)
+        return table
 
     def _publish_table(self, part: str, shard: int, table: pa.Table) -> FileRecord:
         data = parquet_bytes(table)
         sha256 = sha256_hex(data)
-        key = f"{self.key}/{part}/{shard:05d}-{sha256[:16]}.parquet"
+        key = self._file_key(part, shard, sha256)
+        file = FileRecord(key=key, num_bytes=len(data), sha256=sha256, num_rows=table.num_rows)
         if not self.storage.create(key, data):
-            self.storage.read_verified(key, sha256)
-        return FileRecord(key=key, num_bytes=len(data), sha256=sha256, num_rows=table.num_rows)
+            self._read_file(shard, file)
+        return file
 
     def _create_same(self, key: str, data: bytes) -> None:
         """Create `key`, or find exactly these bytes there; anything else is a conflict."""
@@ -192,33 +197,65 @@ class Artifact:
                 "Was it edited, or written by another version? Move it away and run again."
             )
 
+    def _read_file(self, shard: int, file: FileRecord) -> bytes:
+        """Return the bytes of a shard's file; raise DamagedError if they are not as published."""
+        try:
+            data = self.storage.read_verified(file.key, file.sha256)
+        except DamagedError as error:
+            here = self.storage.path(self.key)
+            raise DamagedError(
+                f"{error} To make it anew, delete it, {here}/{self._receipt_name(shard)} and "
+                f"{here}/COMMIT.json, as far as they are there, and run the same command again; "
+                "all other shards are kept."
+            ) from None
+        self._check(self._receipt_name(shard), "num_bytes", file.num_bytes, len(data))
+        return data
+
+    def _receipt_name(self, shard: int) -> str:
+        return f"receipts/{shard:05d}.json"
+
     def _receipt_key(self, shard: int) -> str:
-        return f"{self.key}/receipts/{shard:05d}.json"
+        return f"{self.key}/{self._receipt_name(shard)}"
+
+    def _file_key(self, part: str, shard: int, sha256: str) -> str:
+        return f"{self.key}/{part}/{shard:05d}-{sha256[:16]}.parquet"
 
     def _parsed_receipt(self, data: bytes, shard: int) -> Receipt:
-        name = f"receipts/{shard:05d}.json"
-        receipt = _parsed(Receipt, data, f"{self.storage.root}/{self.key}/{name}")
-        self._check_plan(receipt.plan, name)
-        if receipt.shard != shard:
-            raise DamagedError(
-                f"{self.key}/{name}: its field shard says {receipt.shard}, not {shard}"
-            )
+        name = self._receipt_name(shard)
+        receipt = parsed(Receipt, data, f"{self.storage.root}/{self.key}/{name}")
+        self._check_receipt(name, receipt, shard)
         return receipt
 
-    def _check_plan(self, plan: str, name: str) -> None:
-        if plan != self.id:
-            raise DamagedError(f"{self.key}/{name}: its field plan says {plan!r}, not {self.id!r}")
+    def _check_receipt(self, name: str, receipt: Receipt, shard: int) -> None:
+        """Raise DamagedError unless the receipt speaks of this shard of this artifact."""
+        self._check(name, "plan", receipt.plan, self.id)
+        self._check(name, "shard", receipt.shard, shard)
+        for part, file in receipt.files.items():
+            self._check(name, f"{part}.key", file.key, self._file_key(part, shard, file.sha256))
+
+    def _check(self, name: str, field: str, found: object, wanted: object) -> None:
+        if found != wanted:
+            raise DamagedError(
+                f"{self.storage.root}/{self.key}/{name}: {field}: says {shortened(found)}, not "
+                f"{shortened(wanted)}. It was edited, or belongs elsewhere; bring the original "
+                "back, or move the artifact's directory away and run the same command again."
+            )
 
 
 def load_artifact(storage: LocalStorage, kind: str, id: str) -> Artifact:
     """Return the artifact declared under `id`; raise DamagedError if its plan is not there."""
     data = storage.read(f"{kind}/{id}/PLAN.json")
     if data is None:
-        raise DamagedError(f"{storage.root}/{kind}/{id}: has no PLAN.json")
-    artifact = Artifact(storage, kind, json.loads(data))
-    if artifact.id != id:
-        raise DamagedError(f"{storage.root}/{kind}/{id}/PLAN.json: does not hash to its name")
-    return artifact
+        raise DamagedError(
+            f"{storage.root}/{kind}/{id}/PLAN.json: is missing, but a run or another artifact "
+            "names it. Bring it back, or run the same command again."
+        )
+    if sha256_hex(data)[:16] != id:
+        raise DamagedError(
+            f"{storage.root}/{kind}/{id}/PLAN.json: does not hash to the name of its directory. "
+            "It was edited, or moved; bring the original back."
+        )
+    return Artifact(storage, kind, json.loads(data))
 
 
 def parquet_bytes(table: pa.Table) -> bytes:
@@ -245,17 +282,26 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
+def _counts(receipts: Iterable[Receipt]) -> Iterator[Mapping[str, int]]:
+    return (receipt.counts for receipt in receipts)
+
+
 def abort_point(name: str, shard: int) -> None:
     """Kill this process here if a fault test asks for it by TOKENSIEVE_ABORT_AT=name:shard."""
     if os.environ.get("TOKENSIEVE_ABORT_AT") == f"{name}:{shard}":
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _parsed(model: type[Documented], data: bytes, where: str) -> Documented:
+def parsed(model: type[Documented], data: bytes, where: str) -> Documented:
     """Return `data` as one of our documents; raise DamagedError naming file and field."""
     try:
-        return model.model_validate_json(data)
+        document = model.model_validate_json(data)
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"]) or "the whole file"
         raise DamagedError(f"{where}: {field}: {problem['msg']}") from None
+    if canonical_json(document.model_dump()) != data:
+        raise DamagedError(
+            f"{where}: the whole file: is not as tokensieve writes it; was it edited?"
+        )
+    return document

@@ -7,13 +7,12 @@ All ids are known before any work is done, because an id hashes a plan and not a
 clean is round 0.
 """
 
-import json
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tokensieve.artifact import Artifact, canonical_json, load_artifact
-from tokensieve.errors import ConflictError
+from tokensieve.artifact import Artifact, canonical_json, load_artifact, parsed
+from tokensieve.errors import ConflictError, DamagedError, shortened
 from tokensieve.storage import LocalStorage
 
 
@@ -67,9 +66,18 @@ class Run(BaseModel):
 
 
 def load_run(storage: LocalStorage, name: str) -> Run | None:
-    """Return the run called `name`, or None if there is none."""
-    data = storage.read(f"runs/{name}/RUN.json")
-    return None if data is None else Run.model_validate(json.loads(data))
+    """Return the run called `name`, or None if there is none; DamagedError if it was edited."""
+    key = f"runs/{name}/RUN.json"
+    data = storage.read(key)
+    if data is None:
+        return None
+    run = parsed(Run, data, str(storage.path(key)))
+    if run.name != name:
+        raise DamagedError(
+            f"{storage.path(key)}: name: says {shortened(run.name)}, not {name}. It was edited, or "
+            "moved; bring the original back."
+        )
+    return run
 
 
 def all_runs(storage: LocalStorage) -> list[Run]:

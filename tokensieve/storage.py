@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -82,24 +82,29 @@ class LocalStorage:
             _sync(final.parent)
 
     def read(self, key: str) -> bytes | None:
-        """Return the bytes of `key`, or None if it does not exist."""
+        """Return the bytes of `key`, or None if it does not exist.
+
+        Raises ResourceError if it exists and cannot be read.
+        """
         try:
             return self.path(key).read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ResourceError(
+                f"{self.path(key)}: cannot be read: {error.strerror}. Check the disk and "
+                "permissions, then run the same command again."
+            ) from error
 
     def read_verified(self, key: str, sha256: str) -> bytes:
         """Return the bytes of `key`; raise DamagedError if it is missing or its hash differs."""
         data = self.read(key)
         if data is None:
-            raise DamagedError(
-                f"{self.path(key)}: is missing. Run the same command again to make it anew."
-            )
+            raise DamagedError(f"{self.path(key)}: is missing.")
         if sha256_hex(data) != sha256:
             raise DamagedError(
                 f"{self.path(key)}: its content changed after it was published "
-                f"(wanted sha256 {sha256[:16]}, found {sha256_hex(data)[:16]}). "
-                "Delete this file and run the same command again to make it anew."
+                f"(wanted sha256 {sha256[:16]}, found {sha256_hex(data)[:16]})."
             )
         return data
 
@@ -119,8 +124,8 @@ class LocalStorage:
             ) from None
         finally:
             for path in (mine, other):
-                if path.is_file():
-                    path.unlink()
+                with suppress(OSError):  # the first one says what is wrong
+                    path.unlink(missing_ok=True)
 
     def _make_directory(self, directory: Path) -> None:
         """Create `directory` and make its name durable."""

@@ -10,7 +10,7 @@ import pytest
 
 from sql.index import update_index
 from sql.query import QUERY_SETTINGS, QueryResult, query
-from tasks.query import MAX_CELL, format_result, write_parquet
+from tasks.query import MAX_CELL, TABLE_ROWS, answer, format_result, write_parquet
 from tests.tiny_workspace import Sample, finish_run, make_corpus, make_selection
 from tokensieve.artifact import Artifact
 from tokensieve.errors import DamagedError, InputError, ResourceError, SettingsError
@@ -341,6 +341,40 @@ def test_a_type_that_parquet_lacks_is_named_and_the_old_file_stays(storage, tmp_
 
     assert path.read_bytes() == b"old"
     assert [path.name for path in tmp_path.iterdir()] == ["answer.parquet"]
+
+
+def test_an_answer_is_printed_or_written_whole(storage, tmp_path, capsys):
+    statement = "SELECT 'é' AS a FROM range(101)"
+
+    answer(storage, statement, "table", None)
+    printed = capsys.readouterr().out
+    for format in ("table", "csv", "json", "parquet"):
+        answer(storage, statement, format, tmp_path / f"answer.{format}")
+
+    assert printed.endswith(f"showing {TABLE_ROWS} of more rows\n")
+    assert capsys.readouterr().out == ""
+    assert (tmp_path / "answer.csv").read_text(encoding="utf-8") == "a\n" + "é\n" * 101
+    assert len(json.loads((tmp_path / "answer.json").read_text())) == 101
+    assert pq.read_table(tmp_path / "answer.parquet").num_rows == 101
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [
+        ".csv",
+        ".json",
+        ".parquet",
+        ".table",
+    ]
+
+
+def test_rows_that_are_left_out_of_a_file_are_said_so(storage, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("tasks.query.MAX_ROWS", 2)
+
+    answer(storage, "FROM range(3)", "csv", tmp_path / "answer.csv")
+
+    assert capsys.readouterr().err == "only the first 2 rows; there are more\n"
+
+
+def test_parquet_needs_a_file(storage):
+    with pytest.raises(SettingsError, match="--output"):
+        answer(storage, "SELECT 1", "parquet", None)
 
 
 def test_a_decimal_that_is_a_whole_number_of_128_bits_stays_a_number_in_json():
