@@ -54,16 +54,20 @@ def _clean(options: argparse.Namespace) -> None:
         print(estimate_run(settings))
         return
     from flows.clean import clean
+    from tasks.leftovers import end_leftovers
     from tasks.reachable import reporting_prefect
 
+    end_leftovers()
     with reporting_prefect():
         print(clean(settings))
 
 
 def _demo(options: argparse.Namespace) -> None:
     from flows.demo import demo
+    from tasks.leftovers import end_leftovers
     from tasks.reachable import reporting_prefect
 
+    end_leftovers()
     with reporting_prefect():
         print(demo(options.workspace.absolute()))
 
