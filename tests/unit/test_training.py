@@ -129,7 +129,7 @@ def test_the_same_training_gives_the_same_model(model_directory, shard, weights)
     settings = TrainingSettings(learning_rate=1e-3, epochs=20, step_samples=2, batch_tokens=16)
     models, losses = [], []
     for _ in range(2):
-        model = LlamaForCausalLM.from_pretrained(model_directory)
+        model = LlamaForCausalLM.from_pretrained(model_directory, attention_dropout=0.2)
         torch.rand(1)  # what was drawn before is of no account
         losses.append(train(model, shard, weights, settings))
         models.append(model.state_dict())
@@ -139,12 +139,42 @@ def test_the_same_training_gives_the_same_model(model_directory, shard, weights)
     assert np.mean(losses[0][-3:]) < np.mean(losses[0][:3]) - 2  # nats
 
 
-def test_training_leaves_the_mode_and_the_random_state_alone(model, shard, weights):
-    model.eval()
+def test_training_leaves_the_mode_and_the_random_state_alone(model_directory, shard, weights):
+    model = LlamaForCausalLM.from_pretrained(model_directory, attention_dropout=0.2).eval()
     before = torch.random.get_rng_state()
     train(model, shard, weights, TrainingSettings())
     assert not model.training
     assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_dropout_is_drawn_from_the_seed(model_directory, shard, weights):
+    losses = []
+    for seed in (0, 1):  # one step of all samples, so that only dropout differs
+        model = LlamaForCausalLM.from_pretrained(model_directory, attention_dropout=0.2)
+        losses += train(model, shard, weights, TrainingSettings(seed=seed))
+    assert len(losses) == 2
+    assert abs(losses[0] - losses[1]) > 1e-3
+
+
+def test_training_is_adamw_on_the_loss_of_each_step(model_directory, shard, weights):
+    settings = TrainingSettings(learning_rate=1e-3, warmup=0.5, epochs=2, step_samples=2)
+    plain = LlamaForCausalLM.from_pretrained(model_directory)
+    optimizer = torch.optim.AdamW(plain.parameters(), weight_decay=0.0)
+    losses = []
+    steps = plan_steps(shard.lengths_N, np.array([0, 1, 2, 3]), settings)
+    for step, rate in zip(steps, [0.5e-3, 1e-3, 1e-3, 0.5e-3], strict=True):
+        is_in_step_T = np.repeat(np.isin(np.arange(5), np.concatenate(step)), LENGTHS)
+        loss = loss_by_full_logits(plain, shard, np.where(is_in_step_T, weights, 0).astype("f4"))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.param_groups[0]["lr"] = rate
+        optimizer.step()
+        losses.append(loss.item())
+
+    model = LlamaForCausalLM.from_pretrained(model_directory)
+    assert train(model, shard, weights, settings) == pytest.approx(losses, rel=1e-4)
+    for ours, theirs in zip(model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-5)
 
 
 def test_tokens_without_a_weight_are_not_learned(model_directory, shard):
