@@ -87,7 +87,15 @@ def test_h02_a_missing_file_is_named(saved: Path, file: str, message: str):
 
 
 @pytest.mark.parametrize(
-    "state", ['{"_data_files": [', "[]", '{"_data_files": []}', "{}", '{"_data_files": ["data"]}']
+    "state",
+    [
+        '{"_data_files": [',
+        "[]",
+        '{"_data_files": []}',
+        "{}",
+        '{"_data_files": ["data"]}',
+        '{"_data_files": [{"filename": "data-00000-of-00002.arrow"}, 3]}',
+    ],
 )
 def test_h02_a_damaged_state_is_named(saved: Path, state: str):
     (saved / "state.json").write_text(state)

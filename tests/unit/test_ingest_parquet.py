@@ -15,6 +15,7 @@ import pytest
 
 from tokensieve.errors import InputError
 from tokensieve.ingest import Inventory, Row, RowReader, take_inventory
+from tokensieve.ingest.parquet import warn_of_joined_files
 
 MESSAGES = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 GOOD = pa.table({"prompt": ["q", "r"], "completion": ["a", "b"]})
@@ -134,6 +135,12 @@ def test_p06_files_put_together_are_a_warning(tmp_path: Path):
     assert len(inventory.warnings) == 1
     assert "drop.parquet: looks like several Parquet files put together" in inventory.warnings[0]
     assert inventory_of(write(tmp_path, table)).warnings == ()
+
+
+def test_p06_the_joint_is_found_wherever_it_lies(tmp_path: Path):
+    for before in range((1 << 20) - 8, (1 << 20) + 1):
+        path = write_bytes(tmp_path, b"x" * before + b"PAR1PAR1" + b"x" * 9)
+        assert len(warn_of_joined_files(path)) == 1
 
 
 MEASURE = """

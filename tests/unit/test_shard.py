@@ -203,6 +203,13 @@ def test_j32_the_same_id_and_content_is_skipped_in_any_shard(tmp_path: Path):
     assert found.warnings == ()
 
 
+def test_j32_duplicates_are_told_by_shard_and_row(tmp_path: Path):
+    path = write(tmp_path, row(id="a"), row(id="b"))
+    [built] = build(path)
+    files = take_inventory([path], "train").files
+    assert find_duplicates([built.rows, built.rows], files).rows == {"1": [0, 1]}
+
+
 def test_j33_the_same_id_with_other_content_is_refused_with_both_places(tmp_path: Path):
     one = write(tmp_path, row(id=7), row(id="8"))
     two = write(tmp_path, row(id="x"), row(id="7", completion="other"), name="more.jsonl")
