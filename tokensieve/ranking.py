@@ -56,7 +56,8 @@ class Rule:
         preference_C = score_C + 0.0 if self.direction == "high" else 0.0 - score_C  # no -0.0
         bits_C = preference_C.view(np.uint64)
         is_negative_C = (preference_C.view(np.int64) >> 63).view(np.uint64)  # all ones, or zero
-        bits_C ^= is_negative_C | SIGN
+        is_negative_C |= SIGN
+        bits_C ^= is_negative_C
         return bits_C
 
     def score(self, key: int) -> float:
@@ -89,13 +90,23 @@ class ScoredShard:
             )
         return candidate_T, score_C
 
-    def per_candidate(self, value_N: NDArray[Any], candidate_T: Bools) -> NDArray[Any]:
-        """Return the value of each candidate's sample."""
-        return np.repeat(value_N, np.diff(self.offsets_N1))[candidate_T]
+    def groups(self, candidate_T: Bools, rule: Rule, numbers: dict[str, int]) -> Int64s:
+        """Return the number of each candidate's group, in which the share is counted.
 
-    def group_names(self, rule: Rule) -> list[str]:
-        """Return the name of each sample's group: its source, or "" if there is only one group."""
-        return self.sources if rule.scope == "source" else [""] * len(self.sources)
+        A sample is the group of that number. Other groups are numbered by name, "" if the dataset
+        is the only one; names that are not in `numbers` yet are added.
+        """
+        if rule.scope == "dataset":
+            return np.full(np.count_nonzero(candidate_T), numbers.setdefault("", len(numbers)))
+        group_N = np.arange(len(self.sources))
+        if rule.scope == "source":
+            group_N = np.array([numbers.setdefault(s, len(numbers)) for s in self.sources], int)
+        return np.repeat(group_N, np.diff(self.offsets_N1))[candidate_T]
+
+
+def per_candidate(value_G: NDArray[Any], group_C: Int64s) -> NDArray[Any]:
+    """Return the value of each candidate's group, or all there is if there is one group."""
+    return value_G if len(value_G) == 1 else value_G[group_C]
 
 
 def ranks(group_C: Int64s, key_C: UInt64s) -> Int64s:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokensieve.corpus import Bools, Float32s, Float64s, Int64s, Shard, list_array
-from tokensieve.ranking import Rule, ScoredShard, UInt64s, ranks
+from tokensieve.ranking import Rule, ScoredShard, UInt64s, per_candidate, ranks
 from tokensieve.thresholds import Threshold
 
 NOT_TRAINED = -100
@@ -29,15 +29,13 @@ def select_shard(
         weight_T[candidate_T] = score_C > 0
         return weight_T
     key_C = rule.keys(score_C)
+    numbers = {name: g for g, name in enumerate(thresholds)}
+    group_C = scored.groups(candidate_T, rule, numbers)
+    assert len(numbers) == len(thresholds), "thresholds of other data"
     if rule.has_thresholds:
-        number = {name: g for g, name in enumerate(thresholds)}
-        group_N = np.array([number[name] for name in scored.group_names(rule)], dtype=np.int64)
-        group_C = scored.per_candidate(group_N, candidate_T)
-        kept_C = _beyond(key_C, group_C, shard, rule, thresholds)
+        weight_T[candidate_T] = _beyond(key_C, group_C, shard, rule, thresholds)
     else:
-        sample_C = scored.per_candidate(np.arange(len(scored.sources)), candidate_T)
-        kept_C = _best_of_each(key_C, sample_C, rule)
-    weight_T[candidate_T] = kept_C
+        weight_T[candidate_T] = _best_of_each(key_C, group_C, rule)
     return weight_T
 
 
@@ -53,8 +51,9 @@ def _beyond(
 ) -> Bools:
     """Return which candidates are better than their group's threshold, or early ties."""
     last_G = _last_keys(rule, thresholds)
-    kept_C: Bools = key_C > last_G[group_C]
-    tied = np.flatnonzero(key_C == last_G[group_C])
+    last_C = per_candidate(last_G, group_C)
+    kept_C: Bools = key_C > last_C
+    tied = np.flatnonzero(key_C == last_C)
     ties_G = np.array([_num_ties(t, shard, len(tied)) for t in thresholds.values()], dtype=np.int64)
     kept_C[tied] = ranks(group_C[tied], key_C[tied]) < ties_G[group_C[tied]]
     return kept_C

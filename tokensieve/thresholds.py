@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tokensieve.corpus import Int64s
-from tokensieve.ranking import Rule, ScoredShard, UInt64s
+from tokensieve.ranking import Rule, ScoredShard, UInt64s, per_candidate
 
 MAX_HELD = 1 << 22
 """How many keys, or bins, are held in memory: 16 bytes each, and a sort of them."""
@@ -57,7 +57,8 @@ class _Boundary:
     def inside(self, keys: Keys) -> Keys:
         """Return those of the keys that lie in their group's range."""
         key_C, group_C = keys
-        inside_C = (key_C >= self.low_G[group_C]) & (key_C <= self.high_G[group_C])
+        inside_C = key_C >= per_candidate(self.low_G, group_C)
+        inside_C &= key_C <= per_candidate(self.high_G, group_C)
         return key_C[inside_C], group_C[inside_C]
 
 
@@ -66,28 +67,28 @@ def find_thresholds(
 ) -> dict[str, Threshold]:
     """Return the threshold of each group by its name, "" if the whole dataset is one group.
 
-    `read` returns a shard by its number; each shard is read at least twice, in order. Empty if
-    shards can be selected one by one. Raises InputError if a score is infinite.
+    `read` returns a shard by its number. The shards are read in order, once if all their keys fit
+    into memory. Empty if shards can be selected one by one. Raises InputError if a score is
+    infinite.
     """
-    if not rule.has_thresholds:
+    if not rule.has_thresholds or num_shards == 0:
         return {}
-    groups: dict[str, int] = {}
-    candidates_G = _count(read, num_shards, rule, groups)
-    if not groups:
-        return {}
-    kept_G = rule.num_kept(candidates_G)
+    numbers: dict[str, int] = {}
 
     def shards() -> Iterator[Keys]:
-        return (_keys(read(shard), rule, groups) for shard in range(num_shards))
+        return (_keys(read(shard), rule, numbers) for shard in range(num_shards))
 
+    candidates_G, held = _counted(shards(), numbers, max_held)
+    kept_G = rule.num_kept(candidates_G)
     boundary = _whole_range(candidates_G, kept_G)
-    while boundary.bits and boundary.num_inside > max_held:
-        boundary = _narrowed(boundary, shards(), max_held)
-    inside: Iterable[Keys] = (boundary.inside(keys) for keys in shards())
-    if boundary.bits:
-        inside = list(inside)
-        boundary = _exact(boundary, inside)
-    shard_G, ties_G = _last_ties(boundary, inside)
+    if held is None:
+        while boundary.bits and boundary.num_inside > max_held:
+            boundary = _narrowed(boundary, shards(), max_held)
+        if boundary.bits:
+            held = [boundary.inside(keys) for keys in shards()]
+    if held is not None:
+        boundary = _exact(boundary, held)
+    shard_G, ties_G = _last_ties(boundary, shards() if held is None else held)
     return {
         name: Threshold(
             num_candidates=int(candidates_G[g]),
@@ -96,27 +97,30 @@ def find_thresholds(
             shard=int(shard_G[g]),
             num_ties=int(ties_G[g]),
         )
-        for name, g in groups.items()
+        for name, g in numbers.items()
     }
 
 
-def _count(read: Reader, num_shards: int, rule: Rule, groups: dict[str, int]) -> Int64s:
-    """Return the number of candidates of each group; number the groups as they turn up."""
-    total_G = np.zeros(0, dtype=np.int64)
-    for shard in range(num_shards):
-        _, group_C = _keys(read(shard), rule, groups)
-        count_G = np.bincount(group_C, minlength=len(groups))
-        count_G[: len(total_G)] += total_G
-        total_G = count_G
-    return total_G
-
-
-def _keys(scored: ScoredShard, rule: Rule, groups: dict[str, int]) -> Keys:
+def _keys(scored: ScoredShard, rule: Rule, numbers: dict[str, int]) -> Keys:
     """Return the keys of a shard's candidates, and their groups' numbers."""
     candidate_T, score_C = scored.candidates()
-    names = scored.group_names(rule)
-    group_N = np.array([groups.setdefault(name, len(groups)) for name in names], dtype=np.int64)
-    return rule.keys(score_C), scored.per_candidate(group_N, candidate_T)
+    return rule.keys(score_C), scored.groups(candidate_T, rule, numbers)
+
+
+def _counted(
+    shards: Iterable[Keys], numbers: dict[str, int], max_held: int
+) -> tuple[Int64s, list[Keys] | None]:
+    """Return the number of candidates of each group; and all keys, or None if they are too many."""
+    total_G = np.zeros(0, dtype=np.int64)
+    held: list[Keys] | None = []
+    for keys in shards:
+        count_G = np.bincount(keys[1], minlength=len(numbers))
+        count_G[: len(total_G)] += total_G
+        total_G = count_G
+        if held is not None:
+            held.append(keys)
+            held = held if total_G.sum() <= max_held else None
+    return total_G, held
 
 
 def _whole_range(candidates_G: Int64s, kept_G: Int64s) -> _Boundary:
@@ -140,7 +144,9 @@ def _narrowed(boundary: _Boundary, shards: Iterable[Keys], max_held: int) -> _Bo
     count_GB = np.zeros(num_groups << bin_bits, dtype=np.int64)
     for keys in shards:
         key_C, group_C = boundary.inside(keys)
-        bin_C = ((key_C - boundary.low_G[group_C]) >> np.uint64(bits)).astype(np.int64)
+        bin_C = ((key_C - per_candidate(boundary.low_G, group_C)) >> np.uint64(bits)).astype(
+            np.int64
+        )
         count_GB += np.bincount((group_C << bin_bits) + bin_C, minlength=len(count_GB))
     return _into_bin(boundary, count_GB.reshape(num_groups, -1), bits)
 
@@ -167,12 +173,14 @@ def _exact(boundary: _Boundary, held: list[Keys]) -> _Boundary:
     """Return the boundary as one key per group, from all keys inside."""
     key_C = np.concatenate([key_C for key_C, _ in held])
     group_C = np.concatenate([group_C for _, group_C in held])
-    key_C = key_C[np.argsort(group_C, kind="stable")]
+    if len(boundary.rank_G) > 1:
+        key_C = key_C[np.argsort(group_C, kind="stable")]
     end_G = np.cumsum(np.bincount(group_C, minlength=len(boundary.rank_G)))
     low_G, rank_G = boundary.low_G.copy(), boundary.rank_G.copy()
     for g in np.flatnonzero(rank_G):
         inside = key_C[end_G[g - 1] if g else 0 : end_G[g]]
-        low_G[g] = np.partition(inside, len(inside) - rank_G[g])[len(inside) - rank_G[g]]
+        inside.partition(len(inside) - rank_G[g])
+        low_G[g] = inside[len(inside) - rank_G[g]]
         rank_G[g] -= np.count_nonzero(inside > low_G[g])
     high_G = np.where(rank_G > 0, low_G, boundary.high_G)
     return replace(boundary, low_G=low_G, high_G=high_G, rank_G=rank_G, bits=0)

@@ -320,6 +320,13 @@ def num_reads(shards: list[ScoredShard], max_held: int) -> int:
 
 def test_no_more_keys_than_the_memory_bound_are_held():
     shards = [scored_of([[float(n) for n in range(1000)]]), scored_of([[-1.0] * 24])]
-    assert num_reads(shards, max_held=1024) == 2  # count, hold all 1024
+    assert num_reads(shards, max_held=1024) == 1  # all are held
     assert num_reads(shards, max_held=1023) == 3  # count, 2 ** 9 bins, hold one bin's
     assert num_reads([scored_of([[3.0] * 17])], max_held=16) == 18  # 16 times 4 bits: never fits
+
+
+def test_thresholds_of_other_data_are_our_error():
+    rule = Rule("high", "source", 0.5, "floor")
+    thresholds = find_thresholds([scored_of([[1.0]], ["a"])].__getitem__, 1, rule)
+    with pytest.raises(AssertionError, match="other data"):
+        select_shard(scored_of([[1.0]], ["b"]), 0, rule, thresholds)
