@@ -63,13 +63,15 @@ def _clean(options: argparse.Namespace) -> None:
 
 
 def _demo(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
     from flows.demo import demo
     from tasks.leftovers import end_leftovers
     from tasks.reachable import reporting_prefect
 
     end_leftovers()
     with reporting_prefect():
-        print(demo(options.workspace.absolute()))
+        Console(highlight=False).print(demo(options.workspace.absolute()), soft_wrap=True)
 
 
 def _sql(options: argparse.Namespace) -> None:

@@ -9,6 +9,12 @@ from tasks.progress import step_progress
 from tokensieve.artifact import Commit
 from tokensieve.planning import CleanPlan
 
+_REMARKABLE = {
+    "non_finite_tokens": "tokens have no finite score and take no part in a selection",
+    "oom_splits": "batches did not fit into memory and were halved; lower scoring.batch_tokens",
+}
+"""Counts that a user should hear of."""
+
 
 @task(name="score-corpus", task_run_name="score-{role}", cache_policy=NO_CACHE)
 def score_corpus(plan: CleanPlan, role: str) -> Commit:
@@ -33,4 +39,8 @@ def score_corpus(plan: CleanPlan, role: str) -> Commit:
             cluster = connect(plan.settings.cluster)
             pool = cluster.pool(ScoringWorker, cluster.gpus_per_worker)
             pool.run(jobs, lambda receipt: None, bar.advance_to)
-    return scores.commit()
+    commit = scores.commit()
+    for count, meaning in _REMARKABLE.items():
+        if commit.totals[count]:
+            get_run_logger().warning("%s: %d %s", role, commit.totals[count], meaning)
+    return commit

@@ -25,7 +25,7 @@ def select_tokens(plan: CleanPlan) -> Commit:
     thresholds = find_thresholds(
         lambda shard: method.scored(evidence.read(shard)), selection.num_shards, rule
     )
-    with step_progress("select tokens", selection.num_shards, unit="shards") as bar:
+    with step_progress(f"select {method.name}", selection.num_shards, unit="shards") as bar:
         for shard in range(selection.num_shards):
             if selection.receipt(shard) is None:
                 seen = evidence.read(shard)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers.utils import logging as transformers_logging
 
 from tokensieve.chat import Encoder
 from tokensieve.noise.corpus import GENERAL, TASKS, Record, make_records
@@ -75,6 +76,7 @@ def make_demo(directory: Path, seed: int = 0) -> Demo:
         partial = directory.with_name(f".{directory.name}-{secrets.token_hex(4)}")
         partial.mkdir(parents=True)
         _write_corpus(Demo(partial), seed)
+        transformers_logging.disable_progress_bar()
         with _one_thread():
             _write_models(Demo(partial), seed)
         partial.rename(directory)

@@ -1,0 +1,26 @@
+"""The main job on data of its own: noise is planted, models are trained, the corpus is cleaned.
+
+    noisy corpus, tiny base and reference --> clean (fixed-model) --+
+                                          --> clean (rho)         --+--> how much noise went?
+                                          --> clean (random)      --+
+
+The second and third cleaning reuse the scores of the first.
+"""
+
+from pathlib import Path
+
+from prefect import flow
+
+from flows.clean import clean
+from tasks.demo import demo_settings, make_materials, report_demo
+from tasks.demo_report import DemoReport
+
+METHODS = ("fixed-model", "rho", "random")
+
+
+@flow(name="demo")
+def demo(workspace: Path) -> DemoReport:
+    """Return what each method kept of the corpus, and how much of the planted noise it removed."""
+    materials = make_materials(workspace)
+    summaries = {method: clean(demo_settings(materials, workspace, method)) for method in METHODS}
+    return report_demo(materials, workspace, summaries)

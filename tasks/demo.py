@@ -1,0 +1,118 @@
+"""The demonstration: make its materials, and compare what was removed with what was planted."""
+
+import json
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.demo_report import DemoReport, Piece
+from tasks.summary import Summary
+from tokensieve.artifact import Artifact
+from tokensieve.chat import Encoder
+from tokensieve.corpus import Bools, Float32s, Int32s, Int64s, flat_array, read_shard
+from tokensieve.models import load_tokenizer
+from tokensieve.noise.demo import Demo, make_demo
+from tokensieve.noise.labels import Int8s, corpus_labels
+from tokensieve.noise.planting import KINDS, read_planted
+from tokensieve.noise.removal import removal
+from tokensieve.runs import load_run
+from tokensieve.settings import CleanSettings, CorpusSettings, SelectionSettings
+from tokensieve.storage import LocalStorage
+from tokensieve.templates import load_template
+
+SHOWN_TOKENS = range(40, 90)
+"""A sample of such a length fits a terminal and shows enough."""
+
+
+@task(name="make-materials", cache_policy=NO_CACHE)
+def make_materials(workspace: Path) -> Demo:
+    """Return the demonstration's corpus and models: made once, in about a minute."""
+    return make_demo(workspace / "materials")
+
+
+def demo_settings(materials: Demo, workspace: Path, method: str) -> CleanSettings:
+    """Return the settings with which the demonstration cleans its corpus by `method`."""
+    return CleanSettings(
+        files=(str(materials.corpus),),
+        base=str(materials.base),
+        reference=str(materials.reference),
+        workspace=workspace,
+        corpus=CorpusSettings(template="model"),
+        selection=SelectionSettings(method=method, keep=0.6),
+    )
+
+
+@task(name="report-demo", cache_policy=NO_CACHE)
+def report_demo(materials: Demo, workspace: Path, summaries: dict[str, Summary]) -> DemoReport:
+    """Return what each method kept and removed, and one sample with its dropped tokens."""
+    storage = LocalStorage(workspace)
+    seen = {method: _seen(storage, summary.run) for method, summary in summaries.items()}
+    label_T = _labels(materials)
+    method = next(iter(seen))
+    return DemoReport(
+        summary=summaries[method],
+        removals={name: removal(label_T, s.response_T, s.weight_T) for name, s in seen.items()},
+        num_noise=int(np.count_nonzero(label_T[seen[method].response_T])),
+        sample=_shown_sample(materials, seen[method], label_T),
+        workspace=str(workspace),
+    )
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """A selection over the whole corpus; small enough here to be held."""
+
+    offsets_N1: Int64s
+    input_ids_T: Int32s
+    response_T: Bools
+    weight_T: Float32s
+
+
+def _seen(storage: LocalStorage, run: str) -> _Seen:
+    found = load_run(storage, run)
+    assert found is not None, f"{run}: the flow made it"
+    made = found.rounds[0].artifacts(storage)
+    corpus = made["corpus"].committed()
+    assert corpus is not None
+    shards = [read_shard(made["corpus"], corpus, n) for n in range(made["corpus"].num_shards)]
+    return _Seen(
+        offsets_N1=np.cumsum(np.concatenate([[0], *(shard.lengths_N for shard in shards)])),
+        input_ids_T=np.concatenate([shard.input_ids_T for shard in shards]),
+        response_T=np.concatenate([shard.response_T for shard in shards]),
+        weight_T=_weights(made["selection"]),
+    )
+
+
+def _weights(selection: Artifact) -> Float32s:
+    receipts = (selection.required_receipt(shard) for shard in range(selection.num_shards))
+    tables = (selection.read_table(receipt, "shards") for receipt in receipts)
+    return np.concatenate([flat_array(table["weight"])[1] for table in tables])
+
+
+def _labels(materials: Demo) -> Int8s:
+    """Return which noise each token of the corpus is, in the order of the corpus."""
+    records = [json.loads(line) for line in materials.corpus.read_text("utf-8").splitlines()]
+    tokenizer = load_tokenizer(str(materials.base))
+    encoder = Encoder(tokenizer, load_template("model", tokenizer), CorpusSettings().max_length)
+    return corpus_labels(records, read_planted(materials.planted), encoder)
+
+
+def _shown_sample(materials: Demo, seen: _Seen, label_T: Int8s) -> list[Piece]:
+    """Return the tokens of the first sample that has noise and the right length."""
+    tokenizer = load_tokenizer(str(materials.base))
+    for start, end in pairwise(seen.offsets_N1.tolist()):
+        if end - start in SHOWN_TOKENS and label_T[start:end].any():
+            break
+    return [
+        Piece(
+            text=tokenizer.decode([seen.input_ids_T[t]]),
+            is_response=bool(seen.response_T[t]),
+            is_kept=bool(seen.weight_T[t]),
+            noise=KINDS[label_T[t] - 1] if label_T[t] else "",
+        )
+        for t in range(start, end)
+    ]
