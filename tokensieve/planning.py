@@ -28,6 +28,8 @@ class ModelSpec:
     path: str
     fingerprint: str
     dtype: str
+    device: str
+    """`cpu` or `gpu`: the last bits of its scores, and how batches are cut, depend on it."""
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,10 @@ def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
     if "reference" in paths:
         own_template = settings.corpus.template == "model"
         check_same_tokenizer(paths["base"], paths["reference"], own_template)
-    dtype = resolved_dtype(settings.scoring.dtype, on_gpu)
+    dtype, device = resolved_dtype(settings.scoring.dtype, on_gpu), "gpu" if on_gpu else "cpu"
     specs = {
-        role: ModelSpec(paths[role], model_fingerprint(paths[role]), dtype) for role in method.roles
+        role: ModelSpec(paths[role], model_fingerprint(paths[role]), dtype, device)
+        for role in method.roles
     }
     if len(specs) > len({spec.fingerprint for spec in specs.values()}):
         raise SettingsError(
@@ -124,6 +127,7 @@ def _scores(corpus: Artifact, settings: CleanSettings, model: ModelSpec) -> Arti
         "corpus": corpus.id,
         "model": model.fingerprint,
         "dtype": model.dtype,
+        "device": model.device,
         "batch_tokens": settings.scoring.batch_tokens,
         "columns": ["nll", "entropy"],
     }
