@@ -5,7 +5,10 @@ characters a model is asked to produce: what follows the header of an assistant 
 with the end-of-turn text.
 """
 
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +20,8 @@ from transformers import PreTrainedTokenizerFast
 from tokensieve.errors import InputError, SettingsError
 from tokensieve.ingest.records import Message, RowProblem
 from tokensieve.storage import sha256_hex
+
+TRIAL_SECONDS = 5
 
 Span = tuple[int, int]
 """First character and the one after the last."""
@@ -274,7 +279,7 @@ def load_template(name: str, tokenizer: PreTrainedTokenizerFast) -> Template:
         raise SettingsError(
             f"template: {name!r} is neither `model`, `tulu`, `chatml`, `alpaca`, `plain` nor a file"
         )
-    return Jinja(tokenizer, Path(name).read_text(encoding="utf-8"), Path(name).name)
+    return _tried(Jinja(tokenizer, Path(name).read_text(encoding="utf-8"), Path(name).name))
 
 
 def _model_template(tokenizer: PreTrainedTokenizerFast) -> Template:
@@ -284,7 +289,43 @@ def _model_template(tokenizer: PreTrainedTokenizerFast) -> Template:
             f"{tokenizer.name_or_path}: the tokenizer has no chat template of its own. "
             "Choose one: --template tulu, chatml, alpaca, plain, or the path of a Jinja file."
         )
-    return Jinja(tokenizer, source, "model")
+    return _tried(Jinja(tokenizer, source, "model"))
+
+
+def _tried(template: Jinja) -> Jinja:
+    """Return the template if it ends on a small conversation; Jinja's sandbox lets loops run on.
+
+    What else is wrong with it shows in the rows, with their places.
+    """
+    conversation = [Message("user", "question"), Message("assistant", "answer")]
+    try:
+        with _time_limit(TRIAL_SECONDS), suppress(RowProblem):
+            template.render(conversation)
+    except TimeoutError:
+        raise InputError(
+            f"template {template.name!r}: did not end within {TRIAL_SECONDS} s on two messages. "
+            "Look for its loops, or choose another one by --template."
+        ) from None
+    return template
+
+
+@contextmanager
+def _time_limit(seconds: int) -> Iterator[None]:
+    """Raise TimeoutError in the block after so many seconds, in the main thread at least."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _stop(number: int, frame: object) -> None:
+    raise TimeoutError
 
 
 def _joined(message: Message) -> str:

@@ -207,6 +207,17 @@ def test_a_template_that_refuses_a_conversation_names_its_reason(tokenizer, tmp_
     assert (problem.reason, problem.detail) == ("template_refuses", "no system messages here")
 
 
+def test_a_template_that_does_not_end_is_refused(tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("tokensieve.templates.TRIAL_SECONDS", 1)
+    template = tmp_path / "endless.jinja"
+    template.write_text(
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    )
+
+    with pytest.raises(InputError, match=r"'endless\.jinja': did not end within 1 s"):
+        load_template(str(template), tokenizer)
+
+
 def test_a_jinja_template_gives_the_same_tokens_as_the_built_in_one(tokenizer, tmp_path):
     template = tmp_path / "tulu.jinja"
     template.write_text(
