@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 Record = dict[str, Any]
-"""`id`, `source` and `messages`, as a line of an SFT file holds them."""
+"""`id`, `messages` and perhaps `source`, as a line of an SFT file holds them."""
 Task = Callable[[random.Random], tuple[str, str]]
 """Draws a question and its answer."""
 

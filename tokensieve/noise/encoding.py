@@ -17,7 +17,7 @@ def encode_records(records: Sequence[Record], encoder: Encoder) -> Shard:
     assert len(samples) == len(records), "a record cannot be encoded"
     return Shard(
         sample_ids=[record["id"] for record in records],
-        sources=[record["source"] for record in records],
+        sources=[record.get("source", "") for record in records],
         offsets_N1=np.cumsum([0, *(len(sample.input_ids_T) for sample in samples)]),
         input_ids_T=np.concatenate([sample.input_ids_T for sample in samples]),
         response_T=np.concatenate([sample.response_T for sample in samples]),
