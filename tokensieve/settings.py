@@ -55,7 +55,7 @@ class SelectionSettings(Settings):
     method: str = "fixed-model"
     """A name from `tokensieve.methods.METHODS`."""
     keep: float = Field(default=0.6, gt=0, le=1)
-    """Share of the response tokens to keep."""
+    """Share of the scored response tokens to keep. Methods that test each token do not use it."""
     scope: Scope | None = None
     """Where the share is counted. Unset: the method's own scope."""
     seed: int = 0
