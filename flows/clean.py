@@ -18,7 +18,7 @@ from tasks.summary import Summary, summarise_round
 from tokensieve.settings import CleanSettings
 
 
-@flow(name="clean")
+@flow(name="clean", flow_run_name="clean-{settings.selection.method}")
 def clean(settings: CleanSettings) -> Summary:
     """Return what was kept and dropped, and where the dataset, the scores and the index lie."""
     plan = plan_run(settings)

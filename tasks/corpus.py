@@ -18,7 +18,7 @@ INLINE_BYTES = 32 * 2**20
 """Below this, starting workers takes longer than the work."""
 
 
-@task(name="make-corpus", cache_policy=NO_CACHE)
+@task(name="make-corpus", task_run_name="make-corpus", cache_policy=NO_CACHE)
 def make_corpus(plan: CleanPlan) -> Commit:
     """Return the corpus's commit: every row became a sample, was quarantined or was skipped.
 

@@ -28,7 +28,7 @@ SHOWN_TOKENS = range(40, 90)
 """A sample of such a length fits a terminal and shows enough."""
 
 
-@task(name="make-materials", cache_policy=NO_CACHE)
+@task(name="make-materials", task_run_name="make-materials", cache_policy=NO_CACHE)
 def make_materials(workspace: Path) -> Demo:
     """Return the demonstration's corpus and models: made once, in about a minute."""
     return make_demo(workspace / "materials")
@@ -46,7 +46,7 @@ def demo_settings(materials: Demo, workspace: Path, method: str) -> CleanSetting
     )
 
 
-@task(name="report-demo", cache_policy=NO_CACHE)
+@task(name="report-demo", task_run_name="report-demo", cache_policy=NO_CACHE)
 def report_demo(materials: Demo, workspace: Path, summaries: dict[str, Summary]) -> DemoReport:
     """Return what each method kept and removed, and one sample with its dropped tokens."""
     storage = LocalStorage(workspace)

@@ -8,7 +8,7 @@ from tokensieve.planning import CleanPlan, plan_clean
 from tokensieve.settings import CleanSettings
 
 
-@task(name="plan", cache_policy=NO_CACHE)
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
 def plan_run(settings: CleanSettings) -> CleanPlan:
     """Return what the run will do; wrong settings, inputs and models are refused here."""
     plan = plan_clean(settings, uses_gpu(settings.cluster))

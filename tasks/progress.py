@@ -21,7 +21,7 @@ class StepProgress:
         self._bar, self._task, self._artifact = bar, task, artifact
         shown = bar.tasks[task]
         self._total, self._before = int(shown.total or 1), int(shown.completed)
-        self._unit = shown.fields["unit"]
+        self._title, self._unit = shown.description, shown.fields["unit"]
         self._began = self._updated = time.monotonic()
         self._first = 0
         self.advance_to(0)
@@ -36,7 +36,8 @@ class StepProgress:
         self._bar.update(self._task, completed=done, total=self._total, rate=rate)
         if time.monotonic() - self._updated > _UPDATE_SECONDS:
             self._updated = time.monotonic()
-            update_progress_artifact(self._artifact, 100 * done / self._total, rate)
+            percent = 100 * done / self._total
+            update_progress_artifact(self._artifact, percent, f"{self._title}  {rate}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tokensieve.planning import CleanPlan
 from tokensieve.runs import Attempt
 
 
-@task(name="begin-attempt", cache_policy=NO_CACHE)
+@task(name="begin-attempt", task_run_name="begin-attempt", cache_policy=NO_CACHE)
 def begin_attempt(plan: CleanPlan) -> None:
     """Record this process, so that status can tell a running run from an interrupted one."""
     attempt = Attempt(
@@ -25,7 +25,7 @@ def begin_attempt(plan: CleanPlan) -> None:
     attempt.publish(plan.storage, plan.run.name)
 
 
-@task(name="record-round", cache_policy=NO_CACHE)
+@task(name="record-round", task_run_name="record-round", cache_policy=NO_CACHE)
 def record_round(plan: CleanPlan) -> None:
     """Create the round's document: everything it names is committed. Then bring the index up."""
     plan.run.finish_round(plan.storage, plan.run.rounds[0])

@@ -12,7 +12,7 @@ from tokensieve.selection import select_shard, selection_tables
 from tokensieve.thresholds import find_thresholds
 
 
-@task(name="select-tokens", cache_policy=NO_CACHE)
+@task(name="select-tokens", task_run_name="select-tokens", cache_policy=NO_CACHE)
 def select_tokens(plan: CleanPlan) -> Commit:
     """Return the selection's commit: one weight for every token, and the training view."""
     selection, settings = plan.selection, plan.settings.selection

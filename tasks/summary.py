@@ -72,7 +72,7 @@ class Summary:
         return lines
 
 
-@task(name="summarise-round", cache_policy=NO_CACHE)
+@task(name="summarise-round", task_run_name="summarise-round", cache_policy=NO_CACHE)
 def summarise_round(plan: CleanPlan) -> Summary:
     """Return the summary of the run's round, and show it in the Prefect UI."""
     names: dict[str, str | int] = {"run": plan.run.name, "round": 0}
