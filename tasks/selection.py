@@ -1,5 +1,7 @@
 """Decide the weight of every token of a corpus."""
 
+from dataclasses import asdict
+
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -36,7 +38,7 @@ def select_tokens(plan: CleanPlan) -> Commit:
                 )
                 selection.publish(shard, tables, counts)
             bar.advance_to(shard + 1)
-    return selection.commit({"thresholds": {n: t.score for n, t in thresholds.items()}})
+    return selection.commit({"thresholds": {name: asdict(t) for name, t in thresholds.items()}})
 
 
 class _EvidenceReader:
