@@ -144,12 +144,14 @@ def test_bfloat16_logits_are_reduced_in_float32():
 
 # methods.md 1.9 B2: the released scorer reads left-padded rows as if they were padded on the right
 @pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("family", ["llama", "gpt2", "opt"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_padding_on_either_side_gives_the_scores_of_single_samples(side, dtype):
-    model = build(dtype=dtype)
+def test_padding_on_either_side_gives_the_scores_of_single_samples(side, family, dtype):
+    model = build(family, dtype)
     generator = np.random.default_rng(1)
     samples = [generator.integers(0, VOCABULARY, n, dtype=np.int32) for n in (7, 13, 18)]
     batch = padded(samples, side)
+    assert batch.starts_B.tolist() == ([11, 5, 0] if side == "left" else [0, 0, 0])
     together, alone = NextTokens(model, batch), [NextTokens(model, padded([s])) for s in samples]
     for index, sample in enumerate(samples):
         tokens = np.arange(1, len(sample))
