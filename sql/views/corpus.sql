@@ -1,5 +1,5 @@
 -- The samples of one corpus, without the rows that repeat an earlier one.
--- In: view, corpus, and files in shard order.
+-- In: $view, $corpus, and $files in shard order.
 CREATE OR REPLACE VIEW $view AS
 SELECT
     sample_id,

@@ -1,5 +1,5 @@
 -- Every row that became no sample, by run, with the place it came from and the reason.
--- In: views, the rejected rows of each corpus.
+-- In: $views, the rejected rows of each corpus.
 CREATE OR REPLACE VIEW quarantine AS
 WITH uses AS (
     SELECT DISTINCT

@@ -1,6 +1,6 @@
 -- The samples of one round with their scores and weights, as lists along input_ids. No sample is
 -- lost by a join: order and lengths were compared when the round was recorded.
--- In: view, run, round, corpus, and the names of the views that read its artifacts.
+-- In: $view, $run, $round, $corpus, and the names of the views that read its artifacts.
 CREATE OR REPLACE VIEW $view AS
 SELECT
     $run AS run,

@@ -19,6 +19,7 @@ from tests.tiny_workspace import (
     make_scores,
     make_selection,
 )
+from tokensieve.artifact import Artifact
 from tokensieve.errors import ConflictError, DamagedError, InputError, ResourceError
 from tokensieve.runs import Run
 from tokensieve.storage import LocalStorage
@@ -40,7 +41,7 @@ INFLUENCE = np.array([2.0, -0.5, 0.0, 4.0, 3.0, -0.5])  # without the token that
 
 @pytest.fixture
 def storage(tmp_path):
-    storage = LocalStorage(tmp_path / "it's a workspace")
+    storage = LocalStorage(tmp_path / "it's a workspace; --")
     storage.probe()
     return storage
 
@@ -119,11 +120,11 @@ def test_a_round_is_summarised_in_numbers_that_numpy_confirms(storage):
 
 
 def test_quantiles_of_many_tokens_are_those_of_numpy(storage):
-    base = np.random.default_rng(1).exponential(2.0, 999).astype(np.float32)
-    corpus = make_corpus(storage, [[Sample("s", "a", (1,) * 1000)]])
-    zero = make_scores(corpus, "reference", [[0.0] * 999])
+    base = np.random.default_rng(1).exponential(2.0, 1000).astype(np.float32)
+    corpus = make_corpus(storage, [[Sample("s", "a", (1,) * 1001)]])
+    zero = make_scores(corpus, "reference", [[0.0] * 1000])
     scores = {"base": make_scores(corpus, "base", [base.tolist()]), "reference": zero}
-    finish_run(storage, "many", [(corpus, scores, make_selection(corpus, [[1.0] * 999]))])
+    finish_run(storage, "many", [(corpus, scores, make_selection(corpus, [[1.0] * 1000]))])
     update_index(storage)
 
     found = rows(
@@ -262,15 +263,17 @@ def test_a_token_scored_by_one_model_only_stops_the_index_if_nobody_accounted_fo
 
 def test_a_selection_whose_counts_do_not_add_up_stops_the_index(storage):
     corpus = make_corpus(storage, SHARDS)
-    selection = make_selection(corpus, WEIGHT)
-    commit = storage.path(f"{selection.key}/COMMIT.json")
-    changed = commit.read_text().replace(
-        '"totals":{"dropped_tokens":4', '"totals":{"dropped_tokens":5'
-    )
-    commit.write_text(changed)
-    finish_run(storage, "wrong", [(corpus, {}, selection)])
+    right = make_selection(corpus, WEIGHT)
+    wrong = Artifact(storage, "selections", {**right.plan, "of": "another"})
+    wrong.declare()
+    for shard in (0, 1):
+        receipt = right.required_receipt(shard)
+        counts = {**receipt.counts, "dropped_tokens": receipt.counts["dropped_tokens"] + shard}
+        wrong.publish(shard, {"shards": right.read_table(receipt, "shards")}, counts)
+    wrong.commit()
+    finish_run(storage, "wrong", [(corpus, {}, wrong)])
 
-    with pytest.raises(DamagedError):
+    with pytest.raises(DamagedError, match=r"response_tokens.*kept_tokens.*dropped_tokens"):
         update_index(storage)
 
 
@@ -514,6 +517,17 @@ def test_a_workspace_that_was_moved_gets_an_index_of_its_new_place(storage, tmp_
     assert rows(moved, "SELECT count(*) FROM tokens") == [(7,)]
 
 
+def test_no_name_of_a_workspace_is_taken_for_sql(tmp_path):
+    storage = LocalStorage(tmp_path / "a\n; DROP TABLE rounds; --') $run")
+    storage.probe()
+    finished_run(storage)
+
+    update_index(storage)
+
+    assert rows(storage, "SELECT count(*) FROM tokens") == [(7,)]
+    assert rows(storage, "SELECT workspace FROM meta") == [(str(storage.root),)]
+
+
 def test_a_round_that_is_gone_from_the_workspace_is_gone_from_the_index(storage):
     finished_run(storage, "first")
     finished_run(storage, "second")
@@ -543,7 +557,7 @@ def test_a_builder_that_waits_too_long_says_so(storage, monkeypatch):
         [
             sys.executable,
             "-c",
-            "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_EX);"
+            "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.flock(f, fcntl.LOCK_SH);"
             "print('locked', flush=True); sys.stdin.read()",
             str(_lock_file(storage)),
         ],

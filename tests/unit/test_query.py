@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sql.index import update_index
-from sql.query import QUERY_SETTINGS, QueryResult, query
+from sql.query import _FLAGS, QUERY_SETTINGS, QueryResult, query
 from tasks.query import MAX_CELL, TABLE_ROWS, answer, format_result, write_parquet
 from tests.tiny_workspace import Sample, finish_run, make_corpus, make_selection
 from tokensieve.artifact import Artifact
@@ -148,6 +148,13 @@ def test_nothing_but_reading_the_index_and_its_artifacts_is_possible(storage, st
     assert python_variable.num_rows == 1
     assert sorted(path for path in storage.root.rglob("*")) == before
     assert ask(storage, "SELECT count(*) AS n FROM rounds").table["n"].to_pylist() == [1]
+
+
+def test_a_duckdb_that_does_not_take_the_lock_down_answers_nothing(storage, monkeypatch):
+    monkeypatch.setitem(_FLAGS, "lock_configuration", "false")
+
+    with pytest.raises(SettingsError, match="did not take"):
+        ask(storage, "SELECT 1")
 
 
 @pytest.mark.parametrize(
