@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import Shard, read_shard, scores_table
+from tokensieve.ingest.quarantine import REJECTED_SCHEMA
 from tokensieve.runs import Round, Run
 from tokensieve.selection import selection_tables
 from tokensieve.storage import LocalStorage
@@ -149,7 +150,6 @@ def _shard(samples: Sequence[Sample]) -> Shard:
 
 
 def _rejected_table(rows: Sequence[dict[str, object]]) -> pa.Table:
-    names = ("outcome", "file", "file_sha256", "reason", "field", "detail", "raw")
-    fields = [pa.field(name, pa.string()) for name in names]
-    fields += [pa.field(name, pa.int64()) for name in ("line", "byte_offset", "raw_bytes")]
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=pa.schema(fields))
+    """Return the rows in the real schema; what they do not say is empty."""
+    empty = {f.name: 0 if f.type == pa.int64() else "" for f in REJECTED_SCHEMA} | {"raw": b""}
+    return pa.Table.from_pylist([empty | row for row in rows], schema=REJECTED_SCHEMA)

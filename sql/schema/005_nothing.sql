@@ -29,6 +29,6 @@ CREATE TABLE artifact.no_rejected (
     reason VARCHAR,
     field VARCHAR,
     detail VARCHAR,
-    raw VARCHAR,
+    raw BLOB,
     raw_bytes BIGINT
 );
