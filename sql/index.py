@@ -15,6 +15,7 @@ from pathlib import Path
 
 import duckdb
 
+from sql.artifact_views import create_views
 from sql.published import (
     INDEX_KEY,
     REBUILD,
@@ -26,7 +27,6 @@ from sql.published import (
 )
 from sql.recording import Finished, RoundKey, finished_rounds, record_round
 from sql.statements import connect, create_schema, run
-from sql.views import create_views
 from tokensieve.artifact import abort_point
 from tokensieve.errors import DamagedError, InputError, ResourceError
 from tokensieve.storage import LocalStorage
