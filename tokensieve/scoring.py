@@ -20,7 +20,7 @@ from tokensieve.errors import InputError, ResourceError
 from tokensieve.forward import Batch, NextTokens, padded
 from tokensieve.settings import ScoringSettings
 
-_CPU_BATCH_TOKENS = 1024  # activations of more leave the cache: never faster, at times a third slower
+_CPU_BATCH_TOKENS = 1024  # activations of more leave the cache, and are not faster
 _HEAD_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}  # fp32 logits of one matrix multiplication
 _PASS_BYTES = {"cpu": 2 << 20, "cuda": 512 << 20}  # of them, reduced at once: a CPU's L2 cache
 
