@@ -15,4 +15,5 @@ if not _token_given and not (Path.home() / ".ray" / "auth_token").exists():
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # in memory only; Ray's file would be 0644
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # spinning threads starve what they wait for
 os.environ.setdefault("PYTHONSAFEPATH", "1")  # workers import nothing from where they are started

@@ -12,6 +12,8 @@ from ray_cluster.worker_pool import WorkerPool
 from tokensieve.errors import ResourceError, ServiceError
 from tokensieve.settings import ClusterSettings
 
+MAX_CPU_WORKERS = 4
+"""Without a GPU, several workers with few threads beat one with many; each holds a model."""
 _OBJECT_STORE_BYTES = 128 * 2**20  # only receipts pass through it
 
 
@@ -50,7 +52,7 @@ def connect(settings: ClusterSettings) -> Cluster:
             f"cluster: a worker is to have {gpus:g} GPUs, and the cluster has {num_gpus:g}. "
             "Lower gpus_per_worker (0 runs on the processor) or add GPUs."
         )
-    fitting = int(num_gpus / gpus) if gpus else max(1, int(num_cpus) // 4)
+    fitting = int(num_gpus / gpus) if gpus else min(MAX_CPU_WORKERS, int(num_cpus))
     workers = settings.workers or fitting
     return Cluster(workers, 0.1 if gpus else max(1.0, num_cpus // workers), gpus)
 

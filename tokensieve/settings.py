@@ -87,7 +87,7 @@ class ClusterSettings(Settings):
     address: str | None = None
     """A running Ray cluster. Unset: one is started on this machine, on loopback."""
     workers: int | None = Field(default=None, ge=1)
-    """Scoring actors. Unset: as many as the GPUs hold, or one per four cores without a GPU."""
+    """Scoring actors. Unset: as many as the GPUs hold; without a GPU one per core, at most 4."""
     gpus_per_worker: float | None = Field(default=None, ge=0)
     """GPUs of one actor: a fraction shares one, more than 1 spreads the model. Unset: 1 if any."""
 
