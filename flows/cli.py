@@ -8,11 +8,12 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from tokensieve import __version__
-from tokensieve.errors import SettingsError, TokensieveError
+from tokensieve.errors import ResourceError, SettingsError, TokensieveError
 from tokensieve.settings import CleanSettings
 
 INTERRUPTED = 130
@@ -31,8 +32,12 @@ def main(arguments: list[str] | None = None) -> None:
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
     options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
     try:
         options.run(options)
+        sys.stdout.flush()
     except TokensieveError as error:
         print(f"tokensieve: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -42,8 +47,11 @@ def main(arguments: list[str] | None = None) -> None:
             file=sys.stderr,
         )
         sys.exit(INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more gets out
+        if not isinstance(error, BrokenPipeError):  # that reader has seen enough
+            print(f"tokensieve: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
+            sys.exit(ResourceError.exit_code)
 
 
 def _clean(options: argparse.Namespace) -> None:
@@ -55,10 +63,10 @@ def _clean(options: argparse.Namespace) -> None:
         return
     from flows.clean import clean
     from tasks.leftovers import end_leftovers
-    from tasks.reachable import reporting_prefect
+    from tasks.prefect_session import prefect_session
 
     end_leftovers()
-    with reporting_prefect():
+    with prefect_session():
         print(clean(settings))
 
 
@@ -67,10 +75,10 @@ def _demo(options: argparse.Namespace) -> None:
 
     from flows.demo import demo
     from tasks.leftovers import end_leftovers
-    from tasks.reachable import reporting_prefect
+    from tasks.prefect_session import prefect_session
 
     end_leftovers()
-    with reporting_prefect():
+    with prefect_session():
         Console(highlight=False).print(demo(options.workspace.absolute()), soft_wrap=True)
 
 

@@ -1,6 +1,7 @@
 """Connect to Ray, and say how many workers fit."""
 
 import os
+import socket
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -14,6 +15,7 @@ from tokensieve.settings import ClusterSettings
 
 MAX_CPU_WORKERS = 4
 """Without a GPU, several workers with few threads beat one with many; each holds a model."""
+_CONNECT_SECONDS = 5.0
 _OBJECT_STORE_BYTES = 128 * 2**20  # only receipts pass through it
 
 
@@ -30,9 +32,14 @@ class Cluster:
         return _pool(self, worker, args)
 
     def cpu_pool(self, worker: type, *args: Any) -> WorkerPool:
-        """Return a new pool with one worker for each processor."""
+        """Return a new pool with one worker for each processor, to be used in a `with` block.
+
+        They reserve nothing, so that scoring workers that stay warm are not in their way.
+        """
         num_workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
-        return WorkerPool(worker, args, num_workers, {"num_cpus": 1})
+        return WorkerPool(
+            worker, args, num_workers, {"num_cpus": 0, "scheduling_strategy": "SPREAD"}
+        )
 
 
 @cache
@@ -54,7 +61,13 @@ def connect(settings: ClusterSettings) -> Cluster:
         )
     fitting = int(num_gpus / gpus) if gpus else min(MAX_CPU_WORKERS, int(num_cpus))
     workers = settings.workers or fitting
-    return Cluster(workers, 0.1 if gpus else max(1.0, num_cpus // workers), gpus)
+    if gpus and workers > fitting:
+        raise ResourceError(
+            f"cluster: {workers} workers with {gpus:g} GPUs each do not fit on {num_gpus:g} GPUs. "
+            f"Set workers to {fitting}, or lower gpus_per_worker."
+        )
+    cpus = num_cpus // workers if workers <= num_cpus else num_cpus / workers
+    return Cluster(workers, 0.1 if gpus else cpus, gpus)
 
 
 def uses_gpu(settings: ClusterSettings) -> bool:
@@ -75,14 +88,23 @@ def _pool(cluster: Cluster, worker: type, args: tuple[Any, ...]) -> WorkerPool:
 def _start(address: str | None) -> None:
     try:
         if address:
+            _check_listening(address)
             ray.init(address=address, log_to_driver=False, logging_level="error")
         else:
             _start_on_loopback()
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ServiceError(
-            f"Ray at {address or 'this machine'} does not answer: {str(error).splitlines()[0]} "
+            f"Ray at {address or 'this machine'} does not answer: {str(error).splitlines()[0]}. "
             "Check the address and RAY_AUTH_TOKEN."
         ) from error
+
+
+def _check_listening(address: str) -> None:
+    """Raise ConnectionError if nobody listens there: Ray itself would go on trying for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
+            return
 
 
 def _start_on_loopback() -> None:
@@ -95,7 +117,7 @@ def _start_on_loopback() -> None:
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray.init(
         address="local",
-        num_cpus=os.cpu_count(),
+        num_cpus=len(os.sched_getaffinity(0)),  # those this process may use
         object_store_memory=_OBJECT_STORE_BYTES,
         include_dashboard=False,
         log_to_driver=False,

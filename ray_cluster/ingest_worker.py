@@ -7,7 +7,6 @@ from tokensieve.chat import Encoder
 from tokensieve.ingest import InputFile, Piece, RowReader
 from tokensieve.ingest.shard import build_shard
 from tokensieve.models import load_tokenizer
-from tokensieve.settings import CorpusSettings
 from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
 from tokensieve.vocabulary import vocabulary_table
@@ -30,12 +29,15 @@ class IngestJob:
 class IngestWorker:
     """Holds one tokenizer and template, and encodes any number of shards with them."""
 
-    def __init__(self, files: tuple[InputFile, ...], model: str, settings: CorpusSettings) -> None:
+    def __init__(
+        self, files: tuple[InputFile, ...], model: str, template: str, max_length: int
+    ) -> None:
         """Load the tokenizer and the template once."""
         self._reader = RowReader(files)
         self._tokenizer = load_tokenizer(model)
-        template = load_template(settings.template, self._tokenizer)
-        self._encoder = Encoder(self._tokenizer, template, settings.max_length)
+        self._encoder = Encoder(
+            self._tokenizer, load_template(template, self._tokenizer), max_length
+        )
         self._tokens_done = 0
 
     def run(self, job: IngestJob) -> Receipt:

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import ray
 from ray import exceptions
@@ -16,6 +16,8 @@ MAX_ATTEMPTS = 3
 """How often a job may lose its worker."""
 SILENCE_SECONDS = 300.0
 """A worker that does not answer for so long is taken for hung and replaced."""
+START_SECONDS = 1800.0
+"""How long a worker may take to give its first answer: nodes may have to be started for it."""
 
 _LOST_WORKER = (
     exceptions.ActorDiedError,
@@ -50,13 +52,20 @@ class _Actor:
     poll: Any = None
     units: int = 0
     heard: float = field(default_factory=time.monotonic)
+    has_answered: bool = False
+
+    @property
+    def is_silent(self) -> bool:
+        """Return whether it should have been heard of by now."""
+        limit = SILENCE_SECONDS if self.has_answered else START_SECONDS
+        return time.monotonic() - self.heard > limit
 
 
 class WorkerPool:
     """A fixed number of actors of one class. An actor that is lost is replaced."""
 
     def __init__(
-        self, worker: type[Worker], args: tuple[Any, ...], num_workers: int, share: dict[str, float]
+        self, worker: type[Worker], args: tuple[Any, ...], num_workers: int, share: dict[str, Any]
     ) -> None:
         """Keep how to make an actor; they start with the first jobs."""
         # Two threads: one works, the other answers how far the work is.
@@ -90,12 +99,23 @@ class WorkerPool:
             while self._busy():
                 self._collect(deque(), attempts, on_result)
             raise
+        finally:
+            for actor in self._busy():  # after an error: nobody waits for their answers any more
+                self._end(actor)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        """Return the pool, whose actors end with the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End the actors."""
-        for actor in self._actors:
-            ray.kill(actor.handle)
-        self._actors.clear()
+        for actor in list(self._actors):
+            self._end(actor)
+
+    def _end(self, actor: _Actor) -> None:
+        ray.kill(actor.handle)
+        self._lost_units += actor.units
+        self._actors.remove(actor)
 
     def _grow(self, num_jobs: int) -> None:
         while len(self._actors) < min(self._num_workers, num_jobs):
@@ -127,8 +147,8 @@ class WorkerPool:
             done, _ = ray.wait([actor.answer], timeout=0)
             if done:
                 self._settle(actor, waiting, attempts, on_result)
-            elif time.monotonic() - actor.heard > SILENCE_SECONDS:
-                self._retry(actor, waiting, attempts, f"silent for {SILENCE_SECONDS:g} s")
+            elif actor.is_silent:
+                self._retry(actor, waiting, attempts, "it no longer answered")
 
     def _poll(self, actor: _Actor) -> None:
         """Ask how far the actor is, without waiting for the answer."""
@@ -137,7 +157,7 @@ class WorkerPool:
         elif ray.wait([actor.poll], timeout=0)[0]:
             with suppress(*_LOST_WORKER):  # its answer says so too, and is dealt with there
                 actor.units = ray.get(actor.poll, timeout=10)
-                actor.heard = time.monotonic()
+                actor.heard, actor.has_answered = time.monotonic(), True
             actor.poll = None
 
     def _settle(
@@ -161,9 +181,7 @@ class WorkerPool:
     def _retry(self, actor: _Actor, waiting: deque[Any], attempts: Counter[Any], why: str) -> None:
         """Put the actor's job back and a new actor in its place."""
         attempts[actor.job] += 1
-        ray.kill(actor.handle)
-        self._lost_units += actor.units
-        self._actors.remove(actor)
+        self._end(actor)
         if attempts[actor.job] == MAX_ATTEMPTS:
             raise ServiceError(
                 f"{actor.job}: its worker was lost {MAX_ATTEMPTS} times ({why}). Look for memory "

@@ -28,11 +28,13 @@ def make_corpus(plan: CleanPlan) -> Commit:
     commit = corpus.committed()
     if commit is not None:
         get_run_logger().info("corpus %s: done before", corpus.id)
+        check_quarantine(commit.totals, settings.corpus.max_quarantine)
         return commit
     _make_shards(plan)
     receipts = [corpus.required_receipt(shard) for shard in range(corpus.num_shards)]
     _tell(quarantine_lines(corpus.read_table(receipt, "rejected") for receipt in receipts))
     counts = summed(receipt.counts for receipt in receipts)
+    assert counts["rows"] == sum(plan.inventory.num_rows), "a row of the inventory was lost"
     check_quarantine(counts, settings.corpus.max_quarantine)
     rows = [corpus.read_table(receipt, "rows") for receipt in receipts]
     duplicates = find_duplicates(rows, plan.inventory.files)
@@ -54,7 +56,8 @@ def _make_shards(plan: CleanPlan) -> None:
     if not jobs:
         return
     num_bytes = sum(file.num_bytes for file in inventory.files)
-    arguments = (inventory.files, plan.settings.base, plan.settings.corpus)
+    template, max_length = plan.settings.corpus.template, corpus.plan["max_length"]
+    arguments = (inventory.files, plan.settings.base, template, max_length)
     done_before = corpus.num_shards - len(jobs)
     with step_progress("make corpus", corpus.num_shards, done_before, "shards") as bar:
         done: list[Receipt] = []
@@ -68,6 +71,5 @@ def _make_shards(plan: CleanPlan) -> None:
             for job in jobs:
                 count(worker.run(job))
         else:
-            pool = connect(plan.settings.cluster).cpu_pool(IngestWorker, *arguments)
-            pool.run(jobs, count)
-            pool.close()
+            with connect(plan.settings.cluster).cpu_pool(IngestWorker, *arguments) as pool:
+                pool.run(jobs, count)

@@ -24,6 +24,7 @@ from tokensieve.settings import CleanSettings, CorpusSettings, SelectionSettings
 from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
 
+_MAX_LENGTH = 10_000  # longer than any sample of the demonstration
 SHOWN_TOKENS = range(40, 90)
 """A sample of such a length fits a terminal and shows enough."""
 
@@ -97,7 +98,7 @@ def _labels(materials: Demo) -> Int8s:
     """Return which noise each token of the corpus is, in the order of the corpus."""
     records = [json.loads(line) for line in materials.corpus.read_text("utf-8").splitlines()]
     tokenizer = load_tokenizer(str(materials.base))
-    encoder = Encoder(tokenizer, load_template("model", tokenizer), CorpusSettings().max_length)
+    encoder = Encoder(tokenizer, load_template("model", tokenizer), _MAX_LENGTH)
     return corpus_labels(records, read_planted(materials.planted), encoder)
 
 

@@ -43,7 +43,7 @@ def estimate_run(settings: CleanSettings) -> str:
     plan = plan_clean(settings, uses_gpu(settings.cluster))
     built = _first_shard(plan)
     counts = built.counts
-    tokens = round(counts["tokens"] * plan.corpus.num_shards)  # shards are cut to equal size
+    tokens = round(counts["tokens"] * _scale(plan))
     facts = {
         "input": f"{len(plan.inventory.files)} files, {_size(_input_bytes(plan))}, "
         f"{plan.corpus.num_shards} shards",
@@ -59,11 +59,17 @@ def estimate_run(settings: CleanSettings) -> str:
     return "\n".join([f"dry run of {plan.run.name}: nothing was written", "", *lines])
 
 
+def _scale(plan: CleanPlan) -> float:
+    """Return how many times the first shard the whole input is, by bytes."""
+    sizes = [sum(piece.num_bytes for piece in shard) for shard in plan.inventory.shards]
+    return sum(sizes) / max(1, sizes[0])
+
+
 def _first_shard(plan: CleanPlan) -> BuiltShard:
     settings, inventory = plan.settings, plan.inventory
     tokenizer = load_tokenizer(settings.base)
     template = load_template(settings.corpus.template, tokenizer)
-    encoder = Encoder(tokenizer, template, settings.corpus.max_length)
+    encoder = Encoder(tokenizer, template, plan.corpus.plan["max_length"])
     with RowReader(inventory.files) as reader:
         return build_shard(reader, inventory.shards[0], encoder)
 
@@ -97,7 +103,8 @@ def _measured(plan: CleanPlan, shard: Shard, num_gpus: float) -> Measured:
     seconds = time.perf_counter() - began
     num_tokens = max(1, len(part.input_ids_T))
     score_T = columns["nll"].astype(np.float64)
-    selection, _ = selection_tables(part, score_T, np.ones_like(columns["nll"]), keep_empty=True)
+    weight_T = (~np.isnan(columns["nll"])).astype(np.float32)
+    selection, _ = selection_tables(part, score_T, weight_T, keep_empty=True)
     scores = [scores_table(part, columns)] * len(plan.models)
     tables = [part.to_table(), *scores, *selection.values()]
     return Measured(

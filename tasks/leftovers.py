@@ -23,7 +23,8 @@ def end_leftovers() -> None:
 def _end_if_orphaned(process: psutil.Process) -> None:
     try:
         driver = process.environ().get(_DRIVER)
-        if driver and not psutil.pid_exists(int(driver)):
+        orphaned = process.ppid() == 1 and driver and not psutil.pid_exists(int(driver))
+        if orphaned:
             process.terminate()
     except (psutil.AccessDenied, psutil.NoSuchProcess):
         return  # another user's, or just ended

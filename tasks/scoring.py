@@ -6,8 +6,9 @@ from prefect.cache_policies import NO_CACHE
 from ray_cluster.cluster import connect
 from ray_cluster.scoring_worker import ScoringJob, ScoringWorker
 from tasks.progress import step_progress
-from tokensieve.artifact import Commit
+from tokensieve.artifact import Commit, Receipt
 from tokensieve.planning import CleanPlan
+from tokensieve.scoring import check_finite
 
 _REMARKABLE = {
     "non_finite_tokens": "tokens have no finite score and take no part in a selection",
@@ -18,13 +19,27 @@ _REMARKABLE = {
 
 @task(name="score-corpus", task_run_name="score-{role}", cache_policy=NO_CACHE)
 def score_corpus(plan: CleanPlan, role: str) -> Commit:
-    """Return the commit of the role's scores. Finished shards are kept, so a re-run resumes."""
-    scores, model = plan.scores[role], plan.models[role]
+    """Return the commit of the role's scores. Finished shards are kept, so a re-run resumes.
+
+    Raises InputError if too many scores are not finite.
+    """
+    scores, log = plan.scores[role], get_run_logger()
     commit = scores.committed()
-    if commit is not None:
-        get_run_logger().info("scores %s of the %s: done before", scores.id, role)
-        return commit
-    corpus = plan.corpus.committed()
+    if commit is None:
+        _score_shards(plan, role)
+        commit = scores.commit()
+    else:
+        log.info("scores %s of the %s: done before", scores.id, role)
+    for count, meaning in _REMARKABLE.items():
+        if commit.totals[count]:
+            log.warning("%s: %d %s", role, commit.totals[count], meaning)
+    _check(plan, role, commit.totals["non_finite_tokens"], commit.totals["response_tokens"])
+    return commit
+
+
+def _score_shards(plan: CleanPlan, role: str) -> None:
+    """Score the shards that are not there yet."""
+    scores, model, corpus = plan.scores[role], plan.models[role], plan.corpus.committed()
     assert corpus is not None, "the flow makes the corpus first"
     finished = scores.done_shards()
     jobs = [
@@ -34,13 +49,20 @@ def score_corpus(plan: CleanPlan, role: str) -> Commit:
     ]
     sizes = [receipt.counts["tokens"] for receipt in corpus.receipts]
     done = sum(sizes[shard] for shard in finished)
+    num_wrong = 0
+
+    def look_at(receipt: Receipt) -> None:
+        nonlocal num_wrong
+        num_wrong += receipt.counts["non_finite_tokens"]
+        _check(plan, role, num_wrong, corpus.totals["response_tokens"])
+
     with step_progress(f"score {role}", sum(sizes), done) as bar:
         if jobs:
             cluster = connect(plan.settings.cluster)
             pool = cluster.pool(ScoringWorker, cluster.gpus_per_worker)
-            pool.run(jobs, lambda receipt: None, bar.advance_to)
-    commit = scores.commit()
-    for count, meaning in _REMARKABLE.items():
-        if commit.totals[count]:
-            get_run_logger().warning("%s: %d %s", role, commit.totals[count], meaning)
-    return commit
+            pool.run(jobs, look_at, bar.advance_to)
+
+
+def _check(plan: CleanPlan, role: str, num_wrong: int, num_response: int) -> None:
+    limit = plan.settings.scoring.max_non_finite
+    check_finite(plan.models[role].path, num_wrong, num_response, limit)

@@ -57,8 +57,11 @@ class _EvidenceReader:
 
     def _role(self, role: str, shard: Shard, number: int) -> dict[str, Float32s]:
         artifact, commit = self._scores[role]
-        table = artifact.read_table(commit.receipts[number], "shards")
-        return {name: score_column(table, name, shard) for name in self._columns[role]}
+        names = self._columns[role]
+        table = artifact.read_table(
+            commit.receipts[number], "shards", columns=["sample_id", *names]
+        )
+        return {name: score_column(table, name, shard) for name in names}
 
 
 def _with_commit(artifact: Artifact) -> tuple[Artifact, Commit]:

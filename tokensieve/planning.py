@@ -11,14 +11,20 @@ from tokensieve.models import (
     check_model_directory,
     check_same_tokenizer,
     load_tokenizer,
+    model_context,
     model_fingerprint,
     resolved_dtype,
     tokenizer_fingerprint,
 )
 from tokensieve.runs import Round, Run
+from tokensieve.scoring import device_batch_tokens
 from tokensieve.settings import CleanSettings
 from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
+
+DEFAULT_MAX_LENGTH = 2048
+BYTES_PER_INPUT_BYTE = 5
+"""What a run writes for each byte of plain input: 4.3 on GSM8K, and some room."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +63,14 @@ class CleanPlan:
         return {"make corpus": self.corpus, **scores, "select tokens": self.selection}
 
     def declare(self) -> None:
-        """Publish the plans of the run and of its artifacts, so that status can speak of them."""
+        """Publish the plans of the run and of its artifacts, so that status can speak of them.
+
+        Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
+        """
         self.storage.probe()
+        if self.selection.committed() is None:
+            pieces = (piece for shard in self.inventory.shards for piece in shard)
+            self.storage.check_room(BYTES_PER_INPUT_BYTE * sum(p.num_bytes for p in pieces))
         for artifact in self.artifacts.values():
             artifact.declare()
         self.run.publish(self.storage)
@@ -71,8 +83,9 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     """
     storage = LocalStorage(settings.workspace)
     models = _models(settings, on_gpu)
+    max_length = _max_length(settings)
     inventory = take_inventory(settings.files, settings.corpus.split)
-    corpus = Artifact(storage, "corpora", _corpus_plan(settings, inventory))
+    corpus = Artifact(storage, "corpora", _corpus_plan(settings, inventory, max_length))
     scores = {role: _scores(corpus, settings, model) for role, model in models.items()}
     selection = _selection(corpus, scores, settings)
     run = _run(settings, inventory, models, (corpus, scores, selection))
@@ -104,7 +117,20 @@ def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
     return specs
 
 
-def _corpus_plan(settings: CleanSettings, inventory: Inventory) -> dict[str, Any]:
+def _max_length(settings: CleanSettings) -> int:
+    """Return how many tokens of a sample are kept: never more than a model was made for."""
+    paths = [path for path in (settings.base, settings.reference) if path]
+    context = min((model_context(path) for path in paths), default=DEFAULT_MAX_LENGTH)
+    wanted = settings.corpus.max_length
+    if wanted is not None and wanted > context:
+        raise SettingsError(
+            f"corpus.max_length: is {wanted}, but the models were made for {context} tokens. "
+            "Lower it, or leave it out."
+        )
+    return wanted or min(DEFAULT_MAX_LENGTH, context)
+
+
+def _corpus_plan(settings: CleanSettings, inventory: Inventory, max_length: int) -> dict[str, Any]:
     tokenizer = load_tokenizer(settings.base)
     template = load_template(settings.corpus.template, tokenizer)
     return {
@@ -115,7 +141,7 @@ def _corpus_plan(settings: CleanSettings, inventory: Inventory) -> dict[str, Any
         "sharding": content_id({"shards": [[asdict(p) for p in s] for s in inventory.shards]}),
         "tokenizer": tokenizer_fingerprint(tokenizer, with_chat_template=False),
         "template": {"name": template.name, "fingerprint": template.fingerprint},
-        "max_length": settings.corpus.max_length,
+        "max_length": max_length,
     }
 
 
@@ -128,7 +154,7 @@ def _scores(corpus: Artifact, settings: CleanSettings, model: ModelSpec) -> Arti
         "model": model.fingerprint,
         "dtype": model.dtype,
         "device": model.device,
-        "batch_tokens": settings.scoring.batch_tokens,
+        "batch_tokens": device_batch_tokens(settings.scoring.batch_tokens, model.device == "gpu"),
         "columns": ["nll", "entropy"],
     }
     return Artifact(corpus.storage, "scores", plan)
@@ -137,6 +163,7 @@ def _scores(corpus: Artifact, settings: CleanSettings, model: ModelSpec) -> Arti
 def _selection(corpus: Artifact, scores: dict[str, Artifact], settings: CleanSettings) -> Artifact:
     """Return the selection. What the method does not look at is not part of its identity."""
     selection, method = settings.selection, find_method(settings.selection.method)
+    counts = method.direction != "test"
     plan = {
         "kind": "selections",
         "code": CODE_VERSION,
@@ -144,9 +171,9 @@ def _selection(corpus: Artifact, scores: dict[str, Artifact], settings: CleanSet
         "corpus": corpus.id,
         "scores": {role: artifact.id for role, artifact in scores.items()},
         "method": method.name,
-        "keep": selection.keep,
-        "scope": selection.scope or method.default_scope,
-        "seed": selection.seed,
+        "keep": selection.keep if counts else None,
+        "scope": (selection.scope or method.default_scope) if counts else None,
+        "seed": selection.seed if method.draws else None,
         "keep_empty": selection.keep_empty,
     }
     return Artifact(corpus.storage, "selections", plan)
@@ -168,16 +195,23 @@ def _run(
     )
     return Run(
         name=f"{settings.selection.method}-{selection.id[:8]}",
-        settings={key: selection.plan[key] for key in ("method", "keep", "scope", "seed")},
+        settings=_decisive(corpus, scores, selection),
         inputs=_inputs(inventory),
         models={role: {"fingerprint": model.fingerprint} for role, model in models.items()},
         rounds=[round],
     )
 
 
+def _decisive(corpus: Artifact, scores: dict[str, Artifact], selection: Artifact) -> dict[str, Any]:
+    """Return the settings that decide the result. Where and with how many is not among them."""
+    chosen = {"template": corpus.plan["template"]["name"], "max_length": corpus.plan["max_length"]}
+    for artifact in scores.values():
+        chosen |= {key: artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
+    keys = ("method", "keep", "scope", "seed", "keep_empty")
+    return chosen | {key: selection.plan[key] for key in keys}
+
+
 def _inputs(inventory: Inventory) -> list[dict[str, Any]]:
     """Return what identifies the input files: their content and name, not where they lie."""
-    return [
-        {"name": f.name, "format": f.format, "num_bytes": f.num_bytes, "sha256": f.sha256}
-        for f in inventory.files
-    ]
+    keys = ("name", "source", "format", "num_bytes", "sha256")
+    return [{key: getattr(file, key) for key in keys} for file in inventory.files]

@@ -44,11 +44,11 @@ class Run(BaseModel):
 
     name: str
     settings: dict[str, Any]
-    """The settings that were given, as JSON values."""
+    """The settings that decide the result, as JSON values."""
     inputs: list[dict[str, Any]]
     """Name, num_bytes and sha256 of each input file."""
     models: dict[str, dict[str, str]]
-    """`path` and `fingerprint` of each model by role."""
+    """`fingerprint` of each model by role: its content, wherever it lies."""
     rounds: list[Round]
     """The rounds as planned."""
 

@@ -25,6 +25,11 @@ _HEAD_BYTES = {"cpu": 32 << 20, "cuda": 512 << 20}  # fp32 logits of one matrix 
 _PASS_BYTES = {"cpu": 2 << 20, "cuda": 512 << 20}  # of them, reduced at once: a CPU's L2 cache
 
 
+def device_batch_tokens(batch_tokens: int, on_gpu: bool) -> int:
+    """Return how many tokens a batch really has room for on the device."""
+    return batch_tokens if on_gpu else min(batch_tokens, _CPU_BATCH_TOKENS)
+
+
 def plan_batches(lengths_N: Int64s, batch_tokens: int) -> list[Int64s]:
     """Return the sample numbers of each batch: a function of the arguments and nothing else.
 
@@ -56,7 +61,8 @@ def score_shard(
     Of the counts, response_tokens = scored_tokens + non_finite_tokens + unscorable_tokens.
 
     A batch that does not fit the memory is halved, down to one sample (ResourceError). Raises
-    InputError if the samples do not fit the model, or if too many scores are not finite.
+    InputError if the samples do not fit the model. Whether too many scores are not finite is for
+    the caller to say, who sees more than one shard: `check_finite`.
     """
     _check_fits(model, shard)
     scoring = _ShardScoring(model, shard)
@@ -64,9 +70,7 @@ def score_shard(
         scoring.score(samples)
         on_batch(int(shard.lengths_N[samples].sum()))
     on_batch(int(shard.lengths_N[scoring.needed_N == 0].sum()))
-    columns, counts = scoring.result()
-    _check_finite(model, counts, settings.max_non_finite)
-    return columns, counts
+    return scoring.result()
 
 
 class _ShardScoring:
@@ -83,9 +87,8 @@ class _ShardScoring:
 
     def plan(self, batch_tokens: int) -> list[Int64s]:
         """Return the batches of the shard for the model's device."""
-        if self._model.device.type == "cpu":
-            batch_tokens = min(batch_tokens, _CPU_BATCH_TOKENS)
-        return plan_batches(self.needed_N, batch_tokens)
+        on_gpu = self._model.device.type != "cpu"
+        return plan_batches(self.needed_N, device_batch_tokens(batch_tokens, on_gpu))
 
     def score(self, samples: Int64s) -> None:
         """Score the samples as one batch, or in halves of it if the memory is too small."""
@@ -211,12 +214,14 @@ def _check_fits(model: PreTrainedModel, shard: Shard) -> None:
         )
 
 
-def _check_finite(model: PreTrainedModel, counts: dict[str, int], max_non_finite: float) -> None:
-    """Refuse a model of which too many scores are NaN or infinite."""
-    num_wrong, num_response = counts["non_finite_tokens"], counts["response_tokens"]
-    if num_wrong > max_non_finite * num_response:
+def check_finite(path: str, num_wrong: int, num_response: int, max_share: float) -> None:
+    """Raise InputError if more than `max_share` of a corpus's response tokens have no finite score.
+
+    `num_wrong` may still grow: once it is too large, the model is refused whatever follows.
+    """
+    if num_wrong > max_share * num_response:
         raise InputError(
-            f"{model.name_or_path}: {num_wrong} of {num_response} response tokens have a score "
-            f"that is not finite (allowed: {max_non_finite:.2%}, scoring.max_non_finite). The "
-            "model is damaged, or overflows: try scoring.dtype = float32."
+            f"{path}: {num_wrong} of {num_response} response tokens have a score that is not "
+            f"finite (allowed: {max_share:.2%}, scoring.max_non_finite). The model is damaged, or "
+            "overflows: try scoring.dtype = float32."
         )

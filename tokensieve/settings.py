@@ -30,8 +30,9 @@ class CorpusSettings(Settings):
 
     template: str = "model"
     """`model` (the model's own chat template), a built-in name, or the path of a Jinja file."""
-    max_length: int = Field(default=2048, ge=2)
-    """Tokens of a sample that are kept; what is longer is cut at the end and counted."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Tokens of a sample that are kept; what is longer is cut at the end and counted.
+    Unset: 2048, or the context of the models if that is shorter."""
     split: str = "train"
     """Which split of a dataset that has several."""
     max_quarantine: float = Field(default=0.01, ge=0, le=1)
@@ -110,9 +111,24 @@ class CleanSettings(Settings):
 
     @field_validator("workspace")
     @classmethod
-    def _absolute(cls, workspace: Path) -> Path:
-        """Workers run in other directories than the user."""
+    def _absolute_workspace(cls, workspace: Path) -> Path:
         return workspace.expanduser().absolute()
+
+    @field_validator("base", "reference")
+    @classmethod
+    def _absolute_model(cls, model: str | None) -> str | None:
+        return None if model is None else _absolute(model, Path.cwd())
+
+    @field_validator("files")
+    @classmethod
+    def _absolute_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(_absolute(file, Path.cwd()) for file in files)
+
+    @field_validator("corpus")
+    @classmethod
+    def _absolute_template(cls, corpus: CorpusSettings) -> CorpusSettings:
+        template = _absolute_if_file(corpus.template, Path.cwd())
+        return corpus.model_copy(update={"template": template})
 
     @classmethod
     def load(cls, config: Path | None, flags: dict[str, Any]) -> Self:
@@ -141,19 +157,36 @@ def _read_toml(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: cannot be read as TOML settings: {error}") from None
     here = path.absolute().parent
     for key in ("base", "reference", "workspace"):
-        if key in values:
-            values[key] = str(here / str(values[key]))
+        if isinstance(values.get(key), str):
+            values[key] = _absolute(values[key], here)
     if isinstance(values.get("files"), list):
-        values["files"] = [f if "://" in str(f) else str(here / str(f)) for f in values["files"]]
+        values["files"] = [_absolute(f, here) if isinstance(f, str) else f for f in values["files"]]
+    corpus = values.get("corpus")
+    if isinstance(corpus, dict) and isinstance(corpus.get("template"), str):
+        corpus["template"] = _absolute_if_file(corpus["template"], here)
     return values
+
+
+def _absolute(path: str, here: Path) -> str:
+    """Return the path as workers can use it, who run in other directories; addresses stay."""
+    return path if "://" in path else str(here / Path(path).expanduser())
+
+
+def _absolute_if_file(template: str, here: Path) -> str:
+    """Return the path of a template file; the name of a template stays."""
+    path = here / template
+    return str(path) if path.is_file() else template
 
 
 def _merged(values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
     """Return `values` with every flag that was given laid over it."""
     merged = dict(values)
     for key, flag in flags.items():
-        if isinstance(flag, dict):
-            merged[key] = _merged(merged.get(key, {}), flag)
+        below = merged.get(key, {})
+        if isinstance(flag, dict) and isinstance(below, dict):
+            merged[key] = _merged(below, flag)
+        elif isinstance(flag, dict):
+            continue  # the file has something else where a table belongs, and is told so
         elif flag is not None:
             merged[key] = flag
     return merged

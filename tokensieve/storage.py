@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -126,6 +127,15 @@ class LocalStorage:
             for path in (mine, other):
                 with suppress(OSError):  # the first one says what is wrong
                     path.unlink(missing_ok=True)
+
+    def check_room(self, num_bytes: int) -> None:
+        """Raise ResourceError if the disk of the root has less than `num_bytes` free."""
+        free = shutil.disk_usage(self.root).free
+        if free < num_bytes:
+            raise ResourceError(
+                f"{self.root}: about {num_bytes:,} bytes will be written, but {free:,} are free. "
+                "Free some space or choose another --workspace."
+            )
 
     def _make_directory(self, directory: Path) -> None:
         """Create `directory` and make its name durable."""

@@ -3,7 +3,7 @@ CREATE TABLE runs (
     run VARCHAR PRIMARY KEY,
     settings VARCHAR NOT NULL,  -- JSON
     inputs VARCHAR NOT NULL,  -- JSON: name, num_bytes and sha256 of each file
-    models VARCHAR NOT NULL  -- JSON: path and fingerprint by role
+    models VARCHAR NOT NULL  -- JSON: fingerprint by role
 );
 
 CREATE TABLE rounds (

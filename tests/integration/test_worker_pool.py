@@ -48,9 +48,8 @@ def cluster():
 
 @pytest.fixture
 def pool(tmp_path):
-    made = WorkerPool(Doubler, (tmp_path,), 2, {"num_cpus": 0.5})
-    yield made
-    made.close()
+    with WorkerPool(Doubler, (tmp_path,), 2, {"num_cpus": 0.5}) as made:
+        yield made
 
 
 def run(pool, jobs):
@@ -82,6 +81,7 @@ def test_a_job_that_kills_every_worker_ends_the_run_with_its_name(pool):
 
 def test_a_worker_that_hangs_is_replaced(pool, tmp_path, monkeypatch):
     monkeypatch.setattr(worker_pool, "SILENCE_SECONDS", 3.0)
+    run(pool, [(0, "slow"), (0, "slow")])  # both workers have answered once
 
     numbers, _ = run(pool, [(1, ""), (2, "hang")])
 

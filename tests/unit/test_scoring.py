@@ -14,7 +14,7 @@ from tokensieve import scoring
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError, ResourceError
 from tokensieve.forward import NextTokens, check_forward, padded
-from tokensieve.scoring import nll_and_entropy, plan_batches, score_shard
+from tokensieve.scoring import check_finite, nll_and_entropy, plan_batches, score_shard
 from tokensieve.settings import ScoringSettings
 
 torch.set_num_threads(1)  # on tiny matrices threads only wait for each other
@@ -296,7 +296,7 @@ def spoil(model: PreTrainedModel, row: int, value: float) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 def test_a_score_that_is_not_finite_is_counted_and_the_others_stay(model, fresh, value):
     spoil(fresh, 3, value)
-    nll_T, entropy_T, counts = run(fresh, max_non_finite=0.02)
+    nll_T, entropy_T, counts = run(fresh)
     expected = run(model)[0]
     missing = np.flatnonzero(np.isnan(nll_T) & SHARD.scorable_T)
     assert len(missing) == 1
@@ -306,10 +306,10 @@ def test_a_score_that_is_not_finite_is_counted_and_the_others_stay(model, fresh,
     np.testing.assert_array_equal(nll_T, expected)
 
 
-def test_too_many_scores_that_are_not_finite_refuse_the_model(fresh):
-    spoil(fresh, 3, float("nan"))
-    with pytest.raises(InputError, match=r"1 of 67 response tokens .*allowed: 1\.00%"):
-        run(fresh, max_non_finite=0.01)
+def test_too_many_scores_that_are_not_finite_refuse_the_model():
+    check_finite("models/base", num_wrong=1, num_response=100, max_share=0.01)
+    with pytest.raises(InputError, match=r"^models/base: 2 of 100 response .*allowed: 1\.00%"):
+        check_finite("models/base", num_wrong=2, num_response=100, max_share=0.01)
 
 
 def test_a_model_that_looks_ahead_is_refused():

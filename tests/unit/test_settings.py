@@ -39,18 +39,46 @@ def test_paths_of_a_file_are_relative_to_the_file(config, tmp_path):
 
 
 def test_flags_are_laid_over_the_file_and_unset_flags_change_nothing(config):
-    flags = {"base": "other", "selection": {"keep": 0.7, "method": None}, "reference": None}
+    flags = {"base": "/other", "selection": {"keep": 0.7, "method": None}, "reference": None}
 
     settings = CleanSettings.load(config, flags)
 
-    assert (settings.base, settings.reference) == ("other", "/abs/reference")
+    assert (settings.base, settings.reference) == ("/other", "/abs/reference")
     assert (settings.selection.keep, settings.selection.method) == (0.7, "fixed-model")
 
 
-def test_the_workspace_is_absolute(monkeypatch, tmp_path):
+def test_relative_paths_become_absolute_for_workers_elsewhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.jinja").touch()
+    corpus = {"template": "own.jinja"}
 
-    assert CleanSettings(files=("a",), base="b").workspace == tmp_path / "workspace"
+    settings = CleanSettings(files=("a", "hf://b"), base="c", reference="~/d", corpus=corpus)
+
+    assert settings.workspace == tmp_path / "workspace"
+    assert settings.files == (str(tmp_path / "a"), "hf://b")
+    assert settings.base == str(tmp_path / "c")
+    assert settings.reference == str(Path.home() / "d")
+    assert settings.corpus.template == str(tmp_path / "own.jinja")
+
+
+def test_a_template_file_of_a_settings_file_lies_beside_it(config, tmp_path):
+    (tmp_path / "own.jinja").touch()
+    config.write_text(FILE + '[corpus]\ntemplate = "own.jinja"\n')
+
+    assert CleanSettings.load(config, {}).corpus.template == str(tmp_path / "own.jinja")
+
+
+def test_the_name_of_a_template_stays_a_name():
+    settings = CleanSettings(files=("a",), base="b", corpus={"template": "tulu"})
+
+    assert settings.corpus.template == "tulu"
+
+
+def test_a_value_where_a_table_belongs_is_refused(config):
+    config.write_text('files = ["a"]\nbase = "b"\ncorpus = "tulu"\n')
+
+    with pytest.raises(SettingsError, match=r"corpus: .*\(got 'tulu'\)"):
+        CleanSettings.load(config, {"corpus": {"template": None}})
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one():

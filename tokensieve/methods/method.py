@@ -37,6 +37,8 @@ class Method:
     direction: Direction
     default_scope: Scope
     rounding: Rounding = "floor"
+    draws: bool = False
+    """Whether its numbers depend on the seed."""
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -54,4 +54,5 @@ RANDOM = Method(
     columns={},
     direction="high",
     default_scope="dataset",
+    draws=True,
 )

@@ -1,6 +1,6 @@
 """Models as inputs: a directory is checked before it is read, named by its content, then loaded."""
 
-from tokensieve.models.directory import check_model_directory, model_fingerprint
+from tokensieve.models.directory import check_model_directory, model_context, model_fingerprint
 from tokensieve.models.loading import load_model, resolved_dtype
 from tokensieve.models.tokenizer import check_same_tokenizer, load_tokenizer, tokenizer_fingerprint
 
@@ -9,6 +9,7 @@ __all__ = [
     "check_same_tokenizer",
     "load_model",
     "load_tokenizer",
+    "model_context",
     "model_fingerprint",
     "resolved_dtype",
     "tokenizer_fingerprint",

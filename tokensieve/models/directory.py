@@ -26,6 +26,8 @@ _ALLOWED = {
 }
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".msgpack", ".npz"}
 _INDEX = "model.safetensors.index.json"
+_CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
+_ANY_CONTEXT = 2**31
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -77,6 +79,15 @@ def read_config(path: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise InputError(f"{file}: is not a JSON object (it begins {shortened(config)}).")
     return config
+
+
+def model_context(path: str) -> int:
+    """Return how many tokens the model was made to read; very many if it does not say."""
+    config = read_config(path)
+    text = config.get("text_config")
+    places = [config, text] if isinstance(text, dict) else [config]
+    said = [place.get(key) for place in places for key in _CONTEXT_KEYS]
+    return min((context for context in said if isinstance(context, int)), default=_ANY_CONTEXT)
 
 
 def _file_sha256(file: Path) -> str:

@@ -1,0 +1,149 @@
+"""The plan of a run: ids that change with what changes the result, and with nothing else."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from tests.drops import write_drop
+from tests.tiny_models import build_tiny_model
+from tokensieve.errors import InputError, ResourceError, SettingsError
+from tokensieve.planning import plan_clean
+from tokensieve.settings import CleanSettings
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("given")
+    return SimpleNamespace(
+        base=str(build_tiny_model(directory / "base", seed=1)),
+        reference=str(build_tiny_model(directory / "reference", seed=2)),
+        drop=str(write_drop(directory / "drop.jsonl", num_rows=20)),
+        directory=directory,
+    )
+
+
+def settings(given, **changes):
+    values = {
+        "files": (given.drop,),
+        "base": given.base,
+        "reference": given.reference,
+        "workspace": given.directory / "workspace",
+        "corpus": {"template": "tulu"},
+    }
+    return CleanSettings(**{**values, **changes})
+
+
+def ids(given, **changes):
+    plan = plan_clean(settings(given, **changes), on_gpu=False)
+    return plan.corpus.id, plan.scores["base"].id, plan.selection.id
+
+
+def test_a_plan_names_every_artifact_and_writes_nothing(given):
+    plan = plan_clean(settings(given), on_gpu=False)
+
+    assert list(plan.artifacts) == [
+        "make corpus",
+        "score base",
+        "score reference",
+        "select tokens",
+    ]
+    assert plan.run.name == f"fixed-model-{plan.selection.id[:8]}"
+    assert not (given.directory / "workspace").exists()
+
+
+def test_the_same_settings_give_the_same_ids_in_any_workspace(given, tmp_path):
+    assert ids(given) == ids(given, workspace=tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"selection": {"seed": 7}},
+        {"scoring": {"batch_tokens": 4096}},  # a processor's batches are smaller than both
+        {"scoring": {"max_non_finite": 0.5}},
+        {"corpus": {"template": "tulu", "max_quarantine": 0.5}},
+        {"cluster": {"workers": 2}},
+    ],
+)
+def test_what_does_not_change_the_result_does_not_change_an_id(given, changes):
+    assert ids(given, **changes) == ids(given)
+
+
+@pytest.mark.parametrize(
+    ("changes", "changed"),
+    [
+        ({"corpus": {"template": "plain"}}, (True, True, True)),
+        ({"corpus": {"template": "tulu", "max_length": 64}}, (True, True, True)),
+        ({"scoring": {"dtype": "float32"}}, (False, True, True)),
+        ({"scoring": {"batch_tokens": 64}}, (False, True, True)),
+        ({"selection": {"keep": 0.5}}, (False, False, True)),
+        ({"selection": {"scope": "source"}}, (False, False, True)),
+        ({"selection": {"method": "rho"}}, (False, False, True)),
+        ({"selection": {"keep_empty": True}}, (False, False, True)),
+    ],
+)
+def test_what_changes_the_result_changes_the_ids_from_there_on(given, changes, changed):
+    before, after = (
+        ids(given, scoring={"dtype": "bfloat16"}),
+        ids(given, **{"scoring": {"dtype": "bfloat16"}, **changes}),
+    )
+
+    assert tuple(a != b for a, b in zip(before, after, strict=True)) == changed
+
+
+def test_the_seed_is_part_of_a_selection_that_draws(given):
+    drawn = [
+        plan_clean(settings(given, selection={"method": "random", "seed": seed}), on_gpu=False)
+        for seed in (0, 1)
+    ]
+
+    assert drawn[0].selection.id != drawn[1].selection.id
+    assert drawn[0].scores == {}
+
+
+def test_the_same_rows_under_another_source_are_another_corpus(given, tmp_path):
+    renamed = tmp_path / "other.jsonl"
+    shutil.copy(given.drop, renamed)
+
+    assert ids(given)[0] != ids(given, files=(str(renamed),))[0]
+
+
+def test_samples_are_no_longer_than_the_models_were_made_for(given, tmp_path):
+    config = tmp_path / "short" / "config.json"
+    shutil.copytree(given.base, config.parent)
+    config.write_text(
+        config.read_text().replace(
+            '"max_position_embeddings": 2048', '"max_position_embeddings": 50'
+        )
+    )
+
+    plan = plan_clean(settings(given, base=str(config.parent)), on_gpu=False)
+
+    assert plan.corpus.plan["max_length"] == 50
+    too_long = settings(given, base=str(config.parent), corpus={"max_length": 51})
+    with pytest.raises(SettingsError, match="is 51, but the models were made for 50 tokens"):
+        plan_clean(too_long, on_gpu=False)
+
+
+def test_a_disk_without_room_is_refused_before_the_work(given, tmp_path, monkeypatch):
+    plan = plan_clean(settings(given, workspace=tmp_path / "w"), on_gpu=False)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+
+    with pytest.raises(ResourceError, match="will be written, but 1,000 are free"):
+        plan.declare()
+
+
+def test_a_method_without_its_model_is_refused(given):
+    with pytest.raises(SettingsError, match="--reference: the method fixed-model needs"):
+        plan_clean(settings(given, reference=None), on_gpu=False)
+
+
+def test_the_base_as_its_own_reference_is_refused(given):
+    with pytest.raises(SettingsError, match="same model"):
+        plan_clean(settings(given, reference=given.base), on_gpu=False)
+
+
+def test_a_file_that_is_not_there_is_refused(given):
+    with pytest.raises(InputError, match=r"nothing-here\.jsonl"):
+        plan_clean(settings(given, files=("nothing-here.jsonl",)), on_gpu=False)
