@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 import ray
 from ray import exceptions
 
-from tokensieve.errors import ServiceError
+from tokensieve.errors import ServiceError, shortened
 
 MAX_ATTEMPTS = 3
 """How often a job may lose its worker."""
@@ -170,7 +170,9 @@ class WorkerPool:
         try:
             result = ray.get(actor.answer, timeout=60)
         except _LOST_WORKER as error:
-            self._retry(actor, waiting, attempts, type(error).__name__)
+            last_line = str(error).strip().rpartition("\n")[2]  # what broke its start, if that did
+            why = f"{type(error).__name__}: {shortened(last_line, 200)}"
+            self._retry(actor, waiting, attempts, why)
         except exceptions.RayTaskError as error:
             actor.answer = None
             raise error.cause from error

@@ -19,6 +19,8 @@ class Doubler:
     """Doubles numbers; what else a job asks for happens once, and leaves a mark in a directory."""
 
     def __init__(self, directory: Path) -> None:
+        if not directory.is_dir():
+            raise NotADirectoryError(directory)
         self.directory = directory
         self.done = 0
 
@@ -77,6 +79,13 @@ def test_a_job_whose_worker_was_killed_is_done_by_another(pool, tmp_path):
 def test_a_job_that_kills_every_worker_ends_the_run_with_its_name(pool):
     with pytest.raises(ServiceError, match=rf"\(2, 'always-die'\).*lost {MAX_ATTEMPTS} times"):
         run(pool, [(2, "always-die")])
+
+
+def test_what_breaks_the_start_of_every_worker_is_told():
+    broken = WorkerPool(Doubler, (Path("/nothing/here"),), 1, {"num_cpus": 0.5})
+
+    with pytest.raises(ServiceError, match="NotADirectoryError: /nothing/here"):
+        broken.run([(1, "")], lambda answer: None)
 
 
 def test_a_worker_that_hangs_is_replaced(pool, tmp_path, monkeypatch):
