@@ -15,8 +15,9 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from tokensieve.corpus import Bools, Int16s, Int32s, Int64s
+from tokensieve.errors import shortened
 from tokensieve.ingest.records import Record, RowProblem
-from tokensieve.templates import Rendered, Span, Template
+from tokensieve.templates import Rendered, Span, Template, joined_content
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,8 @@ class Encoder:
         added = tokenizer.added_tokens_decoder.values()
         names = sorted((t.content for t in added if t.special), key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, names)) or r"(?!)")
+        self._unknown = tokenizer.unk_token_id
+        self._special_ids = set(tokenizer.all_special_ids)
         self._leading, self._trailing = _own_special_tokens(self._backend, template)
 
     def encode(self, records: Sequence[Record]) -> list[Encoded | RowProblem]:
@@ -83,9 +86,11 @@ class Encoder:
         start_T, end_T = message_T.copy(), message_T.copy()
         for message, (start, end) in enumerate(rendered.contents):
             inside = (tokens.starts_T < end) & (tokens.ends_T > start)
+            written = rendered.text[start:end]
+            shift = _indent(joined_content(record.messages[message])) - _indent(written) - start
             message_T[inside] = message
-            start_T[inside] = np.maximum(tokens.starts_T[inside], start) - start
-            end_T[inside] = np.minimum(tokens.ends_T[inside], end) - start
+            start_T[inside] = np.maximum(tokens.starts_T[inside], start) + shift
+            end_T[inside] = np.minimum(tokens.ends_T[inside], end) + shift
         return message_T[: self.max_length], start_T[: self.max_length], end_T[: self.max_length]
 
     def _prepared(self, record: Record) -> Rendered | Encoded | RowProblem:
@@ -103,7 +108,16 @@ class Encoder:
             raise RowProblem("no_target", "no assistant message", "messages", "skipped")
         if not any(answer.strip() for answer in answers):
             raise RowProblem("empty_target", "every answer is blank", "messages", "skipped")
-        return self.template.render(record.messages)
+        rendered = self.template.render(record.messages)
+        for n, (start, _) in enumerate(rendered.contents):
+            if start < 0 and (name := self._special.search(joined_content(record.messages[n]))):
+                raise RowProblem(
+                    "special_token_not_located",
+                    f"the message names the special token {shortened(name[0])}, and the template "
+                    f"{self.template.name!r} does not write it where it can be told from its own",
+                    f"messages[{n}]",
+                )
+        return rendered
 
     def _taken_as_is(self, ids: list[int], labels: list[int]) -> Encoded:
         """Return a sample that was tokenised elsewhere: trained labels are its response."""
@@ -120,40 +134,39 @@ class Encoder:
 
     def _tokenized(self, rendered: list[Rendered]) -> list[_Tokens]:
         """Return each text's tokens; texts whose messages name special tokens go one by one."""
-        ordinary = [r for r in rendered if not self._names_special(r)]
-        encodings = self._backend.encode_batch([r.text for r in ordinary], add_special_tokens=False)
-        batch = iter(encodings)
+        together = [(each, self._special_names(each)) for each in rendered]
+        ordinary = [each.text for each, (_, named) in together if not named]
+        batch = iter(self._backend.encode_batch(ordinary, add_special_tokens=False))
         return [
-            self._literally(r)
-            if self._names_special(r)
-            else self._framed([(next(batch), 0)], len(r.text))
-            for r in rendered
+            self._literally(each.text, owned)
+            if named
+            else self._framed([(next(batch), 0)], len(each.text))
+            for each, (owned, named) in together
         ]
 
-    def _names_special(self, rendered: Rendered) -> bool:
-        return any(self._special.search(rendered.text, *span) for span in _known(rendered))
+    def _special_names(self, rendered: Rendered) -> tuple[list[Span], list[Span]]:
+        """Return where special tokens are named: by the template itself, in messages."""
+        owned: list[Span] = []
+        named: list[Span] = []
+        contents = [span for span in rendered.contents if span[0] >= 0]
+        for found in self._special.finditer(rendered.text):
+            touches = any(start < found.end() and found.start() < end for start, end in contents)
+            (named if touches else owned).append(found.span())
+        return owned, named
 
-    def _literally(self, rendered: Rendered) -> _Tokens:
+    def _literally(self, text: str, owned: list[Span]) -> _Tokens:
         """Tokenise so that only the template's own special tokens are special.
 
         The tokenizer itself cuts a text at special tokens before anything else; here the cuts
         inside messages are left out, and nothing else changes.
         """
-        owned = [m.span() for m in self._special.finditer(rendered.text)]
-        owned = [s for s in owned if not any(a < s[1] and s[0] < b for a, b in _known(rendered))]
         pieces, position = [], 0
-        for start, end in [*owned, (len(rendered.text), len(rendered.text))]:
-            pieces.append(
-                (
-                    self._literal.encode(rendered.text[position:start], add_special_tokens=False),
-                    position,
-                )
-            )
-            pieces.append(
-                (self._backend.encode(rendered.text[start:end], add_special_tokens=False), start)
-            )
+        for start, end in [*owned, (len(text), len(text))]:
+            before, special = text[position:start], text[start:end]
+            pieces.append((self._literal.encode(before, add_special_tokens=False), position))
+            pieces.append((self._backend.encode(special, add_special_tokens=False), start))
             position = end
-        return self._framed(pieces, len(rendered.text))
+        return self._framed(pieces, len(text))
 
     def _framed(self, pieces: list[tuple[Any, int]], length: int) -> _Tokens:
         """Return the pieces' tokens between those that the tokenizer adds itself."""
@@ -177,11 +190,13 @@ class Encoder:
                 detail = "a token holds characters of an answer and of what is around it"
                 return RowProblem("boundary_inside_token", detail, "messages")
             response_T |= (starts_T >= start) & (ends_T <= end) & (ends_T > starts_T)
+        trained = set(np.array(tokens.ids)[response_T].tolist())
+        if self._unknown in trained and trained <= self._special_ids:
+            detail = "the tokenizer knows no character of any answer"
+            return RowProblem("only_unknown_tokens", detail, "messages", "skipped")
         turn_T = np.searchsorted([end for _, end in rendered.answers], starts_T, side="right")
-        num_specials = sum(
-            len(self._special.findall(rendered.text, *span)) for span in _known(rendered)
-        )
         try:
+            num_specials = len(self._special_names(rendered)[1])
             return self._cut(tokens.ids, response_T, turn_T, num_specials)
         except RowProblem as problem:
             return problem
@@ -211,8 +226,9 @@ def _own_special_tokens(backend: Tokenizer, template: Template) -> tuple[list[in
     return encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]
 
 
-def _known(rendered: Rendered) -> list[Span]:
-    return [span for span in rendered.contents if span[0] >= 0]
+def _indent(text: str) -> int:
+    """Return how many characters of white space a text begins with."""
+    return len(text) - len(text.lstrip())
 
 
 def _straddled(tokens: _Tokens, edge: int) -> bool:

@@ -2,9 +2,12 @@
 
 import json
 import pickle
+from datetime import datetime
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from tests.tiny_models import build_tiny_model
 from tokensieve.chat import Encoded, Encoder
@@ -208,7 +211,7 @@ def test_a_template_that_refuses_a_conversation_names_its_reason(tokenizer, tmp_
 
 
 def test_a_template_that_does_not_end_is_refused(tokenizer, tmp_path, monkeypatch):
-    monkeypatch.setattr("tokensieve.templates.TRIAL_SECONDS", 1)
+    monkeypatch.setattr("tokensieve.templates.loading.TRIAL_SECONDS", 1)
     template = tmp_path / "endless.jinja"
     template.write_text(
         "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
@@ -257,6 +260,221 @@ def test_token_spans_point_into_each_message(tokenizer):
         inside = message_T == number
         pieces = [content[a:b] for a, b in zip(start_T[inside], end_T[inside], strict=True)]
         assert "".join(pieces) == content
+
+
+ROLE_AND_EOS = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}</s>{% endfor %}"
+PROMPT = "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+
+
+def jinja_encoder(tokenizer, folder, text):
+    file = folder / "template.jinja"
+    file.write_text(text)
+    return encoder(tokenizer, str(file))
+
+
+def contents(encoder, *messages):
+    """Return the text of each message that `token_spans` says its tokens stand for."""
+    message_T, start_T, end_T = encoder.token_spans(record(*messages))
+    spans = zip(message_T, start_T, end_T, strict=True)
+    pieces = [(m, messages[m].content[a:b]) for m, a, b in spans if m >= 0]
+    return ["".join(text for m, text in pieces if m == n) for n in range(len(messages))]
+
+
+def test_a_message_that_is_the_end_of_turn_is_text_under_a_jinja_template(tokenizer, tmp_path):
+    jinja = jinja_encoder(tokenizer, tmp_path, ROLE_AND_EOS + PROMPT)
+    messages = (Message("system", "be brief"), Message("user", "</s>"), ANSWER)
+
+    [sample] = jinja.encode([record(*messages)])
+
+    text = "<|system|>be brief</s><|user|></s></s><|assistant|>It is 4.</s>"
+    assert tokenizer.decode(sample.input_ids_T) == text
+    assert sample.input_ids_T.tolist().count(tokenizer.eos_token_id) == 3
+    assert sample.num_specials == 1
+    after_user = tokenizer.decode(sample.input_ids_T).index("<|user|>") + len("<|user|>")
+    eos = [n for n, id in enumerate(sample.input_ids_T) if id == tokenizer.eos_token_id]
+    assert tokenizer.decode(sample.input_ids_T[: eos[1]]) == text[: after_user + len("</s>")]
+
+
+def test_a_message_that_is_a_word_of_the_header_is_found_behind_it(tokenizer, tmp_path):
+    jinja = jinja_encoder(tokenizer, tmp_path, ROLE_AND_EOS + PROMPT)
+    messages = (Message("user", "user"), Message("assistant", "assistant"))
+
+    message_T, start_T, _ = jinja.token_spans(record(*messages))
+
+    [sample] = jinja.encode([record(*messages)])
+    assert contents(jinja, *messages) == ["user", "assistant"]
+    assert (message_T[sample.response_T][:-1] == 1).all()
+    eos = sample.input_ids_T.tolist().index(tokenizer.eos_token_id)
+    first = message_T.tolist().index(0)
+    assert tokenizer.decode(sample.input_ids_T[first:eos]) == "user"
+    assert start_T[first] == 0
+
+
+def test_contents_that_a_template_moves_are_found_where_they_went(tokenizer, tmp_path):
+    moving = (
+        "{{ messages[1].content | trim }}</s>{{ messages[0].content }}</s>"
+        "{% for m in messages[2:] %}{{ m.content }}</s>{% endfor %}"
+    )
+    messages = (Message("system", "</s>"), Message("user", "  </s> 2?\n"), ANSWER)
+    jinja = jinja_encoder(tokenizer, tmp_path, moving)
+
+    [sample] = jinja.encode([record(*messages)])
+
+    assert tokenizer.decode(sample.input_ids_T) == "</s> 2?</s></s></s>It is 4.</s>"
+    assert sample.input_ids_T.tolist().count(tokenizer.eos_token_id) == 3
+    assert contents(jinja, *messages) == ["</s>", "</s> 2?", "It is 4."]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{{ m.content | replace('2', 'two') }}",  # rewritten
+        "{{ m.content }}, {{ m.content }}",  # twice
+        "{{ 'hidden' if m.role == 'user' else m.content }}",  # not at all
+        "{{ m.content }}{{ m.content | length }}",  # more depends on it
+    ],
+)
+def test_a_special_name_where_its_message_is_not_located_is_quarantined(
+    tokenizer, tmp_path, written
+):
+    body = f"{{% for m in messages %}}<|{{{{ m.role }}}}|>{written}</s>{{% endfor %}}"
+    jinja = jinja_encoder(tokenizer, tmp_path, body + PROMPT)
+    named = record(Message("user", "</s> 2?"), ANSWER)
+
+    [ordinary, problem] = jinja.encode([record(USER, ANSWER), named])
+
+    assert isinstance(ordinary, Encoded)
+    assert (problem.reason, problem.outcome, problem.field) == (
+        "special_token_not_located",
+        "quarantined",
+        "messages[0]",
+    )
+
+
+def test_a_special_name_made_by_a_message_and_the_template_together_is_text(tokenizer, tmp_path):
+    jinja = jinja_encoder(
+        tokenizer, tmp_path, "{% for m in messages %}{{ m.content }}>{{ eos_token }}{% endfor %}"
+    )
+
+    [sample] = jinja.encode([record(Message("user", "</s"), ANSWER)])
+
+    assert tokenizer.decode(sample.input_ids_T) == "</s></s>It is 4.></s>"
+    assert sample.input_ids_T.tolist().count(tokenizer.eos_token_id) == 2
+
+
+def test_special_names_in_an_alpaca_input_are_text(tokenizer):
+    question = Message("user", "Explain.", context="a </s> b")
+
+    [sample] = encoder(tokenizer, "alpaca").encode([record(question, ANSWER)])
+
+    assert sample.num_specials == 1
+    assert sample.input_ids_T.tolist().count(tokenizer.eos_token_id) == 1
+
+
+def test_a_conversation_that_begins_with_an_answer_has_a_mask_under_jinja(tokenizer, tmp_path):
+    jinja = jinja_encoder(tokenizer, tmp_path, ROLE_AND_EOS + PROMPT)
+
+    [sample] = jinja.encode([record(ANSWER)])
+
+    assert trained_text(tokenizer, sample) == "It is 4.</s>"
+
+
+def test_a_template_that_asks_for_the_date_gets_the_same_one_every_day(
+    tokenizer, tmp_path, monkeypatch
+):
+    class Tomorrow(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2031, 5, 6)
+
+    dated = "Today is {{ strftime_now('%d %b %Y') }}.</s>" + ROLE_AND_EOS + PROMPT
+    file = tmp_path / "dated.jinja"
+    file.write_text(dated)
+    template = load_template(str(file), tokenizer)
+    today = template.render([USER, ANSWER]).text
+
+    monkeypatch.setattr("transformers.utils.chat_template_utils.datetime", Tomorrow)
+
+    assert today.startswith("Today is 26 Jul 2024.</s><|user|>What is 2 + 2?</s>")
+    assert template.render([USER, ANSWER]).text == today
+    direct = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "a"}], chat_template=dated, tokenize=False
+    )
+    assert direct.startswith("Today is 06 May 2031.")  # the clock that a template has elsewhere
+
+
+def test_the_date_is_part_of_a_fingerprint(tokenizer, tmp_path, monkeypatch):
+    file = tmp_path / "plain.jinja"
+    file.write_text(ROLE_AND_EOS)
+    before = load_template(str(file), tokenizer).fingerprint
+
+    monkeypatch.setattr("tokensieve.templates.jinja.DATE", datetime(2025, 1, 1))
+
+    assert before.startswith("jinja-2-")
+    assert load_template(str(file), tokenizer).fingerprint != before
+
+
+def test_a_template_that_fails_names_its_error(tokenizer, tmp_path):
+    jinja = jinja_encoder(tokenizer, tmp_path, "{{ messages[0].content + 1 }}")
+
+    [problem] = jinja.encode([record(USER, ANSWER)])
+
+    assert problem.reason == "template_refuses"
+    assert "can only concatenate str" in problem.detail
+
+
+MODELS = [
+    "tiny",
+    pytest.param(
+        "base-6m",
+        marks=pytest.mark.skipif(not SHARED.exists(), reason="needs the shared models"),
+    ),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("template", ["tulu", "chatml", "alpaca", "plain"])
+@pytest.mark.parametrize("space", [" ", "\n", "\n\n  ", "\t", "\u00a0"])
+def test_white_space_around_contents_makes_no_token_straddle_an_answer(
+    tokenizer, model, template, space
+):
+    if model != "tiny":
+        tokenizer = load_tokenizer(str(SHARED / "models" / model))
+    end = "<|im_end|>" if template == "chatml" else tokenizer.eos_token
+    spaced = encoder(tokenizer, template)
+    question = Message("user", "What is 2 + 2?")
+    answer = Message("assistant", f"{space}It is 4.{space}")
+
+    [one, two] = spaced.encode([record(question, answer), record(question, answer, USER, ANSWER)])
+
+    assert trained_text(tokenizer, one).lstrip(" ") == f"It is 4.{end}"
+    assert trained_text(tokenizer, two, turn=1).lstrip(" ") == f"It is 4.{end}"
+    assert contents(spaced, question, answer)[1] == "It is 4."
+
+
+def test_plain_puts_a_space_before_an_answer_unless_the_prompt_ends_its_line(tokenizer):
+    plain = encoder(tokenizer, "plain")
+    prompts = ("Add:", "Add: ", "Add:\n")
+
+    samples = plain.encode([record(Message("user", each), ANSWER) for each in prompts])
+
+    texts = [tokenizer.decode(each.input_ids_T) for each in samples]
+    assert texts == ["Add: It is 4.</s>", "Add: It is 4.</s>", "Add:\nIt is 4.</s>"]
+    trained = [trained_text(tokenizer, each) for each in samples]
+    assert trained == [" It is 4.</s>", " It is 4.</s>", "It is 4.</s>"]
+
+
+def test_an_answer_of_which_the_tokenizer_knows_nothing_is_skipped():
+    words = {"<unk>": 0, "</s>": 1, "known": 2}
+    backend = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    small = PreTrainedTokenizerFast(tokenizer_object=backend, unk_token="<unk>", eos_token="</s>")
+    answers = [Message("assistant", text) for text in ("strange words", "known words")]
+
+    unknown, known = encoder(small, "plain").encode([record(USER, each) for each in answers])
+
+    assert (unknown.reason, unknown.outcome) == ("only_unknown_tokens", "skipped")
+    assert known.response_T.sum() == 3
 
 
 def test_a_row_problem_survives_pickling():
