@@ -61,6 +61,14 @@ def test_a_split_is_chosen_by_its_name(tmp_path: Path):
     assert inventory.files[0].source == "sums"
 
 
+def test_datasets_of_the_same_name_are_different_sources(tmp_path: Path):
+    Dataset.from_list(ROWS[:8]).save_to_disk(tmp_path / "x" / "sums", num_shards=2)
+    Dataset.from_list(ROWS[8:]).save_to_disk(tmp_path / "y" / "sums")
+    folders = [str(tmp_path / name / "sums") for name in ("x", "y")]
+    files = take_inventory(folders, "train").files
+    assert [file.source for file in files] == ["x/sums", "x/sums", "y/sums"]
+
+
 def test_a_shuffled_dataset_is_read_as_it_was_saved(tmp_path: Path):
     shuffled = Dataset.from_list(ROWS[:50]).shuffle(seed=1)
     shuffled.save_to_disk(tmp_path / "sums")

@@ -457,7 +457,18 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path: Path):
         "02/en/v1.5-train.jsonl.gz",
         "other.jsonl",
     ]
-    assert [file.source for file in files] == ["v1.5-train", "v1.5-train", "other"]
+    assert [file.source for file in files] == ["01/en/v1.5-train", "02/en/v1.5-train", "other"]
+
+
+def test_files_that_differ_in_their_extensions_alone_are_different_sources(tmp_path: Path):
+    (tmp_path / "x").mkdir()
+    paths = [
+        write(tmp_path, GOOD, "train.jsonl"),
+        write(tmp_path, gzip.compress(GOOD * 2), "train.jsonl.gz"),
+        write(tmp_path / "x", GOOD * 3, "train.txt"),
+    ]
+    files = inventory_of(*paths).files
+    assert [file.source for file in files] == ["train.jsonl", "train.jsonl.gz", "train.txt"]
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])

@@ -104,11 +104,35 @@ class _Scanned:
 
 def _named(scanned: _Scanned) -> tuple[InputFile, ...]:
     names = shortest_names([file.path for file in scanned.files])
-    together = zip(scanned.files, names, scanned.formats, scanned.scans, strict=True)
+    sources = _sources(scanned.files)
+    together = zip(scanned.files, names, sources, scanned.formats, scanned.scans, strict=True)
     return tuple(
-        InputFile(file.path, name, file.source, format, each.num_bytes, each.sha256)
-        for file, name, format, each in together
+        InputFile(file.path, name, source, format, each.num_bytes, each.sha256)
+        for file, name, source, format, each in together
     )
+
+
+def _sources(files: Sequence[FoundFile]) -> list[str]:
+    """Return each file's source, or its unique name where another file or dataset has that source.
+
+    The files of one dataset have one source.
+    """
+    owners = [str(Path(f.path).absolute().parent if f.is_stream else f.path) for f in files]
+    kinds = dict(zip(owners, files, strict=True))
+    names = dict(zip(kinds, shortest_names(list(kinds)), strict=True))
+    bare = {owner: _bare(names[owner], file) for owner, file in kinds.items()}
+    same_source = Counter(file.source for file in kinds.values())
+    same_bare = Counter(bare.values())
+    unique = {o: bare[o] if same_bare[bare[o]] == 1 else names[o] for o in kinds}
+    together = zip(owners, files, strict=True)
+    return [f.source if same_source[f.source] == 1 else unique[owner] for owner, f in together]
+
+
+def _bare(name: str, file: FoundFile) -> str:
+    """Return a file's name without its extensions; a dataset's name has none."""
+    if file.is_stream:
+        return name
+    return str(Path(name.removesuffix(".gz").removesuffix(".zst")).with_suffix(""))
 
 
 def shortest_names(paths: Sequence[str]) -> list[str]:

@@ -28,7 +28,8 @@ class InputFile:
     name: str
     """The shortest end of the path that no other file of the drop has; the same everywhere."""
     source: str
-    """What its samples are said to come from if they do not say so themselves."""
+    """What its samples are said to come from if they do not say so themselves: the file's name
+    without extensions or its dataset's name, with as many folders as tell it from the others."""
     format: Format
     num_bytes: int
     sha256: str
