@@ -288,8 +288,11 @@ def test_a_model_without_a_tokenizer_is_refused(model):
     assert "the model has no tokenizer" in refusal(model, load_tokenizer)
 
 
-def test_a_tokenizer_that_cannot_be_read_is_refused(model):
-    (model / "tokenizer.json").write_text("{}")
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", "no JSON", '{"added_tokens": 5}', '{"added_tokens": [], "model": {}}']
+)
+def test_a_tokenizer_that_cannot_be_read_is_refused(model, content):
+    (model / "tokenizer.json").write_text(content)
     assert "tokenizer.json: cannot be read as a tokenizer" in refusal(model, load_tokenizer)
 
 

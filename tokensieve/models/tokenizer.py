@@ -6,10 +6,13 @@ from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from tokensieve.artifact import canonical_json
+from tokensieve.documents import canonical_json
 from tokensieve.errors import InputError, shortened
 from tokensieve.models.directory import check_model_directory
 from tokensieve.storage import sha256_hex
+
+_OF_A_BAD_FILE = (AttributeError, LookupError, OSError, TypeError, ValueError)
+"""What transformers raises, unchecked, where a tokenizer's JSON is not of the form it expects."""
 
 
 def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
@@ -29,7 +32,10 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerFast:
         tokenizer = AutoTokenizer.from_pretrained(
             path, local_files_only=True, trust_remote_code=False
         )
-    except Exception as error:  # the Rust library raises nothing more special
+    except Exception as error:
+        from_rust = type(error) is Exception  # the library of tokenizers has no class of its own
+        if not (from_rust or isinstance(error, _OF_A_BAD_FILE)):
+            raise
         raise InputError(
             f"{file}: cannot be read as a tokenizer: {shortened(str(error))}"
         ) from None
