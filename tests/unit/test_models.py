@@ -289,7 +289,7 @@ def test_a_model_without_a_tokenizer_is_refused(model):
 
 
 @pytest.mark.parametrize(
-    "content", ["{}", "[]", "no JSON", '{"added_tokens": 5}', '{"added_tokens": [], "model": {}}']
+    "content", ["{}", "[]", '{"added_tokens": 5}', '{"added_tokens": [], "model": {}}']
 )
 def test_a_tokenizer_that_cannot_be_read_is_refused(model, content):
     (model / "tokenizer.json").write_text(content)
