@@ -1,57 +1,80 @@
 """Tell from the artifacts what is done, running or interrupted, and check their hashes."""
 
 import socket
+from collections.abc import Iterable
 
 import psutil
 
-from tokensieve.artifact import KINDS, Artifact, load_artifact
+from tokensieve.artifact import Artifact
+from tokensieve.errors import DamagedError, ServiceError
 from tokensieve.runs import Attempt, Run, all_runs, attempts
 from tokensieve.storage import LocalStorage
+from tokensieve.verification import Verification
+
+MAX_DAMAGES = 20
+"""How many damaged files one message names."""
+
+_EXPECTED = {"done": {"COMPLETED"}, "interrupted": {"FAILED", "CRASHED", "CANCELLED"}}
+"""What Prefect may say of a run of this state without being out of date."""
 
 
 def describe_runs(storage: LocalStorage) -> str:
-    """Return a few lines per run: its state, and how far each of its artifacts is."""
+    """Return a few lines per run: its state, and how far each of its artifacts is.
+
+    The artifacts decide. If a Prefect server is configured, it is said where it disagrees with
+    them, or that it does not answer.
+    """
     runs = all_runs(storage)
     if not runs:
         return f"{storage.root}: no runs yet"
-    return "\n".join(line for run in runs for line in _described(storage, run))
+    tried = {run.name: attempts(storage, run.name) for run in runs}
+    states, problem = _prefect_states(each[-1].flow_run for each in tried.values() if each)
+    lines = [line for run in runs for line in _described(storage, run, tried[run.name], states)]
+    return "\n".join(lines + problem)
 
 
 def verify_artifacts(storage: LocalStorage) -> str:
-    """Return what was checked: every file of every receipt against its hash.
+    """Return what was checked: every document and every file of a shard, against its hash.
 
-    Raises DamagedError naming the first file that is missing or altered.
+    Raises DamagedError naming the first files that are missing or altered.
     """
-    num_files = num_bytes = 0
-    for artifact in _all_artifacts(storage):
-        for shard in sorted(artifact.done_shards()):
-            files = artifact.required_receipt(shard).files.values()
-            num_files += len(files)
-            num_bytes += sum(file.num_bytes for file in files)
-        artifact.committed()
-    return f"{storage.root}: {num_files} files, {num_bytes:,} bytes: every hash is right"
+    found = Verification(storage)
+    if found.damages:
+        lines = [f"{storage.root}: damaged: {len(found.damages)}", *found.damages[:MAX_DAMAGES]]
+        if len(found.damages) > MAX_DAMAGES:
+            lines.append(f"and {len(found.damages) - MAX_DAMAGES} more")
+        raise DamagedError("\n  ".join(lines))
+    return (
+        f"{storage.root}: {found.num_files} files, {found.num_bytes:,} bytes: every hash is right"
+    )
 
 
-def _described(storage: LocalStorage, run: Run) -> list[str]:
-    lines = [f"{run.name}: {_state(storage, run)}"]
+def _described(
+    storage: LocalStorage, run: Run, tried: list[Attempt], states: dict[str, str]
+) -> list[str]:
+    alive = [attempt.pid for attempt in tried if _is_alive(attempt)]
+    state, advice = _state(storage, run, tried, alive)
+    seen = states.get(tried[-1].flow_run) if tried else None
+    stale = seen is not None and not alive and seen not in _EXPECTED.get(state, {seen})
+    remark = f" (Prefect says {seen}, which is stale)" if stale else ""
+    lines = [f"{run.name}: {state}{advice}{remark}"]
     for round in run.rounds:
         for step, artifact in round.artifacts(storage).items():
             lines.append(f"  {step:<18} {artifact.key:<32} {_progress(artifact)}")
     return lines
 
 
-def _state(storage: LocalStorage, run: Run) -> str:
-    tried = attempts(storage, run.name)
-    alive = [attempt for attempt in tried if _is_alive(attempt)]
+def _state(
+    storage: LocalStorage, run: Run, tried: list[Attempt], alive: list[int]
+) -> tuple[str, str]:
+    """Return the run's state in a word or two, and what more there is to say."""
     if len(run.finished_rounds(storage)) == len(run.rounds):
-        return "done" + _prefect_disagrees(tried, {"COMPLETED"})
+        return "done", ""
     if alive:
-        return f"running (process {alive[-1].pid})"
+        return "running", f" (process {alive[-1]})"
     if tried and tried[-1].host != socket.gethostname():
-        return f"not done; last worked on by {tried[-1].host}"
-    return "interrupted; run the same command again" + _prefect_disagrees(
-        tried, {"FAILED", "CRASHED", "CANCELLED"}
-    )
+        return "not done", f"; last worked on by {tried[-1].host}"
+    return "interrupted", "; run the same command again"
 
 
 def _progress(artifact: Artifact) -> str:
@@ -62,23 +85,22 @@ def _progress(artifact: Artifact) -> str:
 
 def _is_alive(attempt: Attempt) -> bool:
     """Return whether the attempt's process runs on this machine; a reused number does not count."""
-    if attempt.host != socket.gethostname() or not psutil.pid_exists(attempt.pid):
+    if attempt.host != socket.gethostname():
         return False
-    began: float = psutil.Process(attempt.pid).create_time()
+    try:
+        began: float = psutil.Process(attempt.pid).create_time()
+    except psutil.NoSuchProcess:
+        return False
     return abs(began - attempt.started) < 1.0
 
 
-def _prefect_disagrees(tried: list[Attempt], expected: set[str]) -> str:
-    """Return a remark if a configured Prefect server shows the last attempt otherwise."""
-    from prefect.settings import PREFECT_API_URL
+def _prefect_states(flow_runs: Iterable[str]) -> tuple[dict[str, str], list[str]]:
+    """Return what a configured Prefect server says, and the line to show if it does not answer."""
+    from tasks.prefect_state import flow_run_states, is_configured
 
-    if not tried or not PREFECT_API_URL.value():
-        return ""
-    from tasks.prefect_state import flow_run_state
-
-    state = flow_run_state(tried[-1].flow_run)
-    return "" if state in expected else f" (Prefect says {state}, which is stale)"
-
-
-def _all_artifacts(storage: LocalStorage) -> list[Artifact]:
-    return [load_artifact(storage, kind, id) for kind in KINDS for id in storage.names(kind)]
+    if not is_configured():
+        return {}, []
+    try:
+        return flow_run_states(flow_runs), []
+    except ServiceError as error:
+        return {}, [str(error)]

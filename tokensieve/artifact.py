@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from tokensieve.documents import Document, canonical_json, content_id, parsed, sealed_json
 from tokensieve.errors import ConflictError, DamagedError, shortened
 from tokensieve.storage import LocalStorage, sha256_hex
 
@@ -30,20 +31,6 @@ CODE_VERSION = 1
 """Raised when the same plan would give other numbers or another file format."""
 
 KINDS = ("corpora", "scores", "selections")
-
-Document = Mapping[str, Any]
-Documented = TypeVar("Documented", bound=BaseModel)
-
-
-def canonical_json(document: Document) -> bytes:
-    """Return the one JSON text of `document`: sorted keys, no spaces, no NaN, a final line end."""
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return text.encode() + b"\n"
-
-
-def content_id(document: Document) -> str:
-    """Return 16 hex digits that name `document` by its content."""
-    return sha256_hex(canonical_json(document))[:16]
 
 
 class FileRecord(BaseModel):
@@ -111,13 +98,15 @@ class Artifact:
 
         A receipt whose file is missing or damaged raises DamagedError.
         """
-        data = self.storage.read(self._receipt_key(shard))
-        if data is None:
-            return None
-        receipt = self._parsed_receipt(data, shard)
-        for file in receipt.files.values():
-            self._read_file(shard, file)
+        receipt = self.stated_receipt(shard)
+        for file in receipt.files.values() if receipt else ():
+            self.read_file(shard, file)
         return receipt
+
+    def stated_receipt(self, shard: int) -> Receipt | None:
+        """Return the shard's receipt like `receipt`, without a look at the files it names."""
+        data = self.storage.read(self._receipt_key(shard))
+        return None if data is None else self._parsed_receipt(data, shard)
 
     def required_receipt(self, shard: int) -> Receipt:
         """Return the receipt of a shard that is known to be done."""
@@ -140,7 +129,7 @@ class Artifact:
         abort_point("after_shard_publish", shard)
         receipt = Receipt(plan=self.id, shard=shard, files=files, counts=dict(counts))
         key = self._receipt_key(shard)
-        if not self.storage.create(key, canonical_json(receipt.model_dump())):
+        if not self.storage.create(key, sealed_json(receipt)):
             receipt = self._parsed_receipt(self.storage.read(key) or b"", shard)
         abort_point("after_receipt", shard)
         return receipt
@@ -155,7 +144,7 @@ class Artifact:
             notes=dict(notes or {}),
         )
         abort_point("before_commit", 0)
-        self._create_same(f"{self.key}/COMMIT.json", canonical_json(commit.model_dump()))
+        self._create_same(f"{self.key}/COMMIT.json", sealed_json(commit))
         abort_point("after_commit", 0)
         return commit
 
@@ -172,32 +161,26 @@ class Artifact:
         self._check("COMMIT.json", "totals", commit.totals, summed(_counts(commit.receipts)))
         return commit
 
+    def check_listed(self, listed: Receipt) -> None:
+        """Raise DamagedError unless the receipt on disk is the one that the commit lists."""
+        receipt = self.stated_receipt(listed.shard)
+        if receipt is None:
+            raise DamagedError(
+                f"{self.storage.path(self._receipt_key(listed.shard))}: is missing, but "
+                "COMMIT.json lists it. Bring it back, or delete COMMIT.json and run the same "
+                "command again: the shard is made anew."
+            )
+        self._check(self._receipt_name(listed.shard), "the whole file", receipt, listed)
+
     def read_table(self, receipt: Receipt, part: str, columns: list[str] | None = None) -> pa.Table:
         """Return a part of the receipt's shard, verified against the receipt's hash."""
         file = receipt.files[part]
-        data = pa.BufferReader(self._read_file(receipt.shard, file))
+        data = pa.BufferReader(self.read_file(receipt.shard, file))
         table = pq.read_table(data, columns=columns, page_checksum_verification=True)
         self._check(self._receipt_name(receipt.shard), "num_rows", file.num_rows, table.num_rows)
         return table
 
-    def _publish_table(self, part: str, shard: int, table: pa.Table) -> FileRecord:
-        data = parquet_bytes(table)
-        sha256 = sha256_hex(data)
-        key = self._file_key(part, shard, sha256)
-        file = FileRecord(key=key, num_bytes=len(data), sha256=sha256, num_rows=table.num_rows)
-        if not self.storage.create(key, data):
-            self._read_file(shard, file)
-        return file
-
-    def _create_same(self, key: str, data: bytes) -> None:
-        """Create `key`, or find exactly these bytes there; anything else is a conflict."""
-        if not self.storage.create(key, data) and self.storage.read(key) != data:
-            raise ConflictError(
-                f"{self.storage.path(key)}: stands there with other content than this run makes. "
-                "Was it edited, or written by another version? Move it away and run again."
-            )
-
-    def _read_file(self, shard: int, file: FileRecord) -> bytes:
+    def read_file(self, shard: int, file: FileRecord) -> bytes:
         """Return the bytes of a shard's file; raise DamagedError if they are not as published."""
         try:
             data = self.storage.read_verified(file.key, file.sha256)
@@ -210,6 +193,23 @@ class Artifact:
             ) from None
         self._check(self._receipt_name(shard), "num_bytes", file.num_bytes, len(data))
         return data
+
+    def _publish_table(self, part: str, shard: int, table: pa.Table) -> FileRecord:
+        data = parquet_bytes(table)
+        sha256 = sha256_hex(data)
+        key = self._file_key(part, shard, sha256)
+        file = FileRecord(key=key, num_bytes=len(data), sha256=sha256, num_rows=table.num_rows)
+        if not self.storage.create(key, data):
+            self.read_file(shard, file)
+        return file
+
+    def _create_same(self, key: str, data: bytes) -> None:
+        """Create `key`, or find exactly these bytes there; anything else is a conflict."""
+        if not self.storage.create(key, data) and self.storage.read(key) != data:
+            raise ConflictError(
+                f"{self.storage.path(key)}: stands there with other content than this run makes. "
+                "Was it edited, or written by another version? Move it away and run again."
+            )
 
     def _receipt_name(self, shard: int) -> str:
         return f"receipts/{shard:05d}.json"
@@ -290,18 +290,3 @@ def abort_point(name: str, shard: int) -> None:
     """Kill this process here if a fault test asks for it by TOKENSIEVE_ABORT_AT=name:shard."""
     if os.environ.get("TOKENSIEVE_ABORT_AT") == f"{name}:{shard}":
         os.kill(os.getpid(), signal.SIGKILL)
-
-
-def parsed(model: type[Documented], data: bytes, where: str) -> Documented:
-    """Return `data` as one of our documents; raise DamagedError naming file and field."""
-    try:
-        document = model.model_validate_json(data)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "the whole file"
-        raise DamagedError(f"{where}: {field}: {problem['msg']}") from None
-    if canonical_json(document.model_dump()) != data:
-        raise DamagedError(
-            f"{where}: the whole file: is not as tokensieve writes it; was it edited?"
-        )
-    return document

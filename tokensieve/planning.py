@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tokensieve.artifact import CODE_VERSION, Artifact, content_id
+from tokensieve.artifact import CODE_VERSION, Artifact
+from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError
 from tokensieve.ingest import Inventory, take_inventory
 from tokensieve.methods import find_method

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from tokensieve.artifact import Artifact, canonical_json, load_artifact, parsed
+from tokensieve.artifact import Artifact, load_artifact
+from tokensieve.documents import parsed, sealed_json
 from tokensieve.errors import ConflictError, DamagedError, shortened
 from tokensieve.storage import LocalStorage
 
@@ -29,12 +30,15 @@ class Round(BaseModel):
     selection: str
     """Id of the selection."""
 
-    def artifacts(self, storage: LocalStorage) -> dict[str, Artifact]:
-        """Return the declared artifacts by step name, in the order in which they are made."""
+    def names(self) -> dict[str, tuple[str, str]]:
+        """Return kind and id of each artifact by step name, in the order in which they are made."""
         named = {"corpus": ("corpora", self.corpus)}
         named |= {f"scores.{role}": ("scores", id) for role, id in self.scores.items()}
-        named |= {"selection": ("selections", self.selection)}
-        return {step: load_artifact(storage, kind, id) for step, (kind, id) in named.items()}
+        return named | {"selection": ("selections", self.selection)}
+
+    def artifacts(self, storage: LocalStorage) -> dict[str, Artifact]:
+        """Return the declared artifacts by step name, in the order in which they are made."""
+        return {step: load_artifact(storage, *name) for step, name in self.names().items()}
 
 
 class Run(BaseModel):
@@ -61,8 +65,19 @@ class Run(BaseModel):
         _create_same(storage, _round_key(self.name, round.round), round)
 
     def finished_rounds(self, storage: LocalStorage) -> list[Round]:
-        """Return the planned rounds whose document exists."""
-        return [r for r in self.rounds if storage.exists(_round_key(self.name, r.round))]
+        """Return the planned rounds whose document stands; DamagedError if one was edited."""
+        return [round for round in self.rounds if self.has_finished(storage, round)]
+
+    def has_finished(self, storage: LocalStorage, round: Round) -> bool:
+        """Return whether the round's document stands; DamagedError if it was edited."""
+        key = _round_key(self.name, round.round)
+        data = storage.read(key)
+        if data not in (None, sealed_json(round)):
+            raise DamagedError(
+                f"{storage.path(key)}: the whole file: is not the round that RUN.json plans. It "
+                "was edited, or moved; delete it and run the same command again."
+            )
+        return data is not None
 
 
 def load_run(storage: LocalStorage, name: str) -> Run | None:
@@ -91,7 +106,7 @@ def _round_key(name: str, round: int) -> str:
 
 
 def _create_same(storage: LocalStorage, key: str, document: BaseModel) -> None:
-    data = canonical_json(document.model_dump())
+    data = sealed_json(document)
     if not storage.create(key, data) and storage.read(key) != data:
         raise ConflictError(f"{storage.path(key)}: another run of this name stands there")
 
@@ -111,12 +126,11 @@ class Attempt(BaseModel):
     def publish(self, storage: LocalStorage, run: str) -> None:
         """Create the attempt's document."""
         key = f"runs/{run}/attempts/{self.flow_run}.json"
-        storage.create(key, canonical_json(self.model_dump()))
+        storage.create(key, sealed_json(self))
 
 
 def attempts(storage: LocalStorage, run: str) -> list[Attempt]:
-    """Return the attempts at a run, the earliest first."""
-    names = storage.names(f"runs/{run}/attempts")
-    documents = [storage.read(f"runs/{run}/attempts/{name}") for name in names]
-    found = [Attempt.model_validate_json(document) for document in documents if document]
+    """Return the attempts at a run, the earliest first; DamagedError if one was edited."""
+    keys = [f"runs/{run}/attempts/{name}" for name in storage.names(f"runs/{run}/attempts")]
+    found = [parsed(Attempt, storage.read(key) or b"", str(storage.path(key))) for key in keys]
     return sorted(found, key=lambda attempt: attempt.started)

@@ -11,14 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tokensieve.artifact import (
-    Artifact,
-    canonical_json,
-    content_id,
-    load_artifact,
-    parquet_bytes,
-    summed,
-)
+from tokensieve.artifact import Artifact, load_artifact, parquet_bytes, summed
+from tokensieve.documents import canonical_json, content_id
 from tokensieve.errors import ConflictError, DamagedError, ResourceError
 from tokensieve.runs import Round, Run, all_runs, load_run
 from tokensieve.storage import LocalStorage, sha256_hex
@@ -66,10 +60,12 @@ def tree(storage: LocalStorage) -> dict[str, bytes]:
     }
 
 
-def edit(path: Path, change) -> None:
+def edit(path: Path, change, seal: bool = True) -> None:
     """Change a document and write it in our own way, as somebody who knows it would."""
     document = json.loads(path.read_bytes())
-    change(document)
+    change(document["content"])
+    if seal:
+        document["sha256"] = sha256_hex(canonical_json(document["content"])[:-1])
     path.write_bytes(canonical_json(document))
 
 
@@ -285,7 +281,7 @@ RECEIPT_EDITS: dict[str, Any] = {
     "counts.tokens": lambda d: d["counts"].update(tokens="many"),
     "more": lambda d: d.update(more=1),
     "files": lambda d: d.pop("files"),
-    "the whole file": lambda d: d.update(shard=False),
+    "shard: Input should be a valid integer": lambda d: d.update(shard=False),
 }
 
 
@@ -327,6 +323,40 @@ def test_an_edited_commit_is_refused_with_its_name_and_field(storage, field):
 
     assert str(path) in str(raised.value)
     assert field in str(raised.value)
+
+
+def test_an_edit_that_is_well_formed_is_found_by_the_hash_of_the_document(storage):
+    artifact = make(storage)
+    commit, receipt = (
+        storage.path(f"{artifact.key}/{name}") for name in ("COMMIT.json", "receipts/00000.json")
+    )
+    edit(commit, lambda d: d["notes"].update(duplicates={"0": [0, 1, 2, 3, 4]}), seal=False)
+    edit(receipt, lambda d: d["counts"].update(tokens=10), seal=False)
+
+    with pytest.raises(DamagedError, match=f"{commit}: sha256: is not that of the content"):
+        artifact.committed()
+    with pytest.raises(DamagedError, match=f"{receipt}: sha256: is not that of the content"):
+        artifact.receipt(0)
+
+
+def test_other_white_space_in_a_document_is_an_edit_too(storage):
+    artifact = make(storage)
+    path = storage.path(f"{artifact.key}/COMMIT.json")
+    path.write_text(json.dumps(json.loads(path.read_bytes()), indent=2))
+
+    with pytest.raises(DamagedError, match=r"COMMIT\.json: sha256"):
+        artifact.committed()
+
+
+def test_a_document_is_plain_json_with_the_hash_of_its_content(storage):
+    artifact = make(storage)
+
+    data = storage.path(f"{artifact.key}/receipts/00001.json").read_bytes()
+
+    document = json.loads(data)
+    assert list(document) == ["content", "sha256"]
+    assert document["content"]["counts"] == {"rows": 2, "tokens": 3}
+    assert document["sha256"] == sha256_hex(canonical_json(document["content"])[:-1])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"null", b"\xff", b"[" * 100_000])
@@ -436,6 +466,17 @@ def test_a_run_is_published_once_and_its_rounds_finish_one_by_one(storage):
     assert run.finished_rounds(storage) == [run.rounds[1]]
     with pytest.raises(ConflictError, match=r"RUN\.json"):
         run.model_copy(update={"settings": {}}).publish(storage)
+
+
+def test_an_edited_round_is_refused_by_name(storage):
+    run = _run()
+    run.publish(storage)
+    run.finish_round(storage, run.rounds[0])
+    path = storage.path("runs/first/round-000.json")
+    edit(path, lambda d: d.update(selection="e" * 16))
+
+    with pytest.raises(DamagedError, match=f"{path}: the whole file: is not the round"):
+        run.finished_rounds(storage)
 
 
 @pytest.mark.parametrize("change", [lambda d: d.update(name="x"), lambda d: d.pop("rounds")])

@@ -15,7 +15,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from tokensieve.artifact import canonical_json
+from tokensieve.documents import canonical_json
 from tokensieve.errors import InputError, shortened
 from tokensieve.storage import sha256_hex
 
