@@ -15,6 +15,7 @@ from tokensieve.errors import InputError, SettingsError
 from tokensieve.ingest.records import Message, Record, RowProblem
 from tokensieve.models import load_tokenizer
 from tokensieve.templates import load_template
+from tokensieve.templates.contents import located, marked
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
 
@@ -349,6 +350,16 @@ def test_a_special_name_where_its_message_is_not_located_is_quarantined(
         "quarantined",
         "messages[0]",
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "span"),
+    [("<user>", (1, 5)), ("[user>", (-1, -1)), ("<user>>", (-1, -1)), ("<user", (-1, -1))],
+)
+def test_a_content_is_located_only_if_the_whole_text_agrees(text, span):
+    [mark] = marked(["user"])
+
+    assert located(text, ["user"], f"<{mark}>") == (span,)
 
 
 def test_a_special_name_made_by_a_message_and_the_template_together_is_text(tokenizer, tmp_path):
