@@ -35,23 +35,29 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
+    sys.exit(_exit_code(options))
+
+
+def _exit_code(options: argparse.Namespace) -> int:
+    """Run the command; say what went wrong, and return the process's exit code."""
     try:
         options.run(options)
         sys.stdout.flush()
     except TokensieveError as error:
         print(f"tokensieve: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        return error.exit_code
     except KeyboardInterrupt:
         print(
             "\ntokensieve: interrupted. Finished shards are kept; the same command goes on.",
             file=sys.stderr,
         )
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing more gets out
         if not isinstance(error, BrokenPipeError):  # that reader has seen enough
             print(f"tokensieve: {error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-            sys.exit(ResourceError.exit_code)
+            return ResourceError.exit_code
+    return 0
 
 
 def _clean(options: argparse.Namespace) -> None:

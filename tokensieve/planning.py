@@ -69,12 +69,20 @@ class CleanPlan:
         Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
         """
         self.storage.probe()
-        if self.selection.committed() is None:
-            pieces = (piece for shard in self.inventory.shards for piece in shard)
-            self.storage.check_room(BYTES_PER_INPUT_BYTE * sum(p.num_bytes for p in pieces))
+        self.storage.check_room(round(BYTES_PER_INPUT_BYTE * self._undone_share() * self._size()))
         for artifact in self.artifacts.values():
             artifact.declare()
         self.run.publish(self.storage)
+
+    def _undone_share(self) -> float:
+        """Return the share of all shards that are still to be made."""
+        artifacts = self.artifacts.values()
+        num_done = sum(len(artifact.done_shards()) for artifact in artifacts)
+        return 1 - num_done / sum(artifact.num_shards for artifact in artifacts)
+
+    def _size(self) -> int:
+        """Return the bytes of the input, decompressed."""
+        return sum(piece.num_bytes for shard in self.inventory.shards for piece in shard)
 
 
 def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,14 +28,12 @@ def command(models, tmp_path_factory):
     """
     drop = write_drop(tmp_path_factory.mktemp("drop") / "drop.jsonl", num_rows=4500)
 
-    def start(workspace: Path, *, shell: str = "", **environment: str) -> subprocess.Popen[str]:
+    def start(workspace: Path, **environment: str) -> subprocess.Popen[str]:
         arguments = [
             *(sys.executable, "-m", "flows", "clean", str(drop), "--template", "tulu"),
             *("--base", models.base, "--reference", models.reference),
             *("--workspace", str(workspace)),
         ]
-        if shell:
-            arguments = ["bash", "-c", f'{shell}; exec "$@"', "bash", *arguments]
         workspace.mkdir(exist_ok=True)
         environment = {**os.environ, **environment}
         with out(workspace).open("w") as output, err(workspace).open("w") as errors:
@@ -185,13 +184,41 @@ def test_two_runs_at_once_give_one_result(command, undisturbed, workspace):
     assert tree(workspace) == undisturbed
 
 
-def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(
-    command, undisturbed, workspace
-):
-    no_room = "ulimit -f 40"  # no file may be larger than 40 KiB
-    finish(command(workspace, shell=no_room), workspace, code=6)
+@pytest.fixture
+def small_disk(workspace):
+    """Mount a disk of 8 MB on the workspace."""
+    workspace.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(workspace)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("may not mount a disk here")
+    yield workspace
+    subprocess.run(["umount", "--lazy", str(workspace)], check=True)
 
-    assert f"{workspace}/corpora" in err(workspace).read_text()
-    assert "could not be written" in err(workspace).read_text()
-    finish(command(workspace), workspace)
-    assert tree(workspace) == undisturbed
+
+def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_when_there_is_room(
+    command, undisturbed, small_disk
+):
+    process = command(small_disk)
+    wait_for_scores(small_disk, 1, process)
+    filler = small_disk / "filler"
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(4096))
+
+    finish(process, small_disk, code=6)
+
+    said = err(small_disk).read_text()
+    assert f"{small_disk}/scores" in said
+    assert "could not be written: No space left on device" in said
+    filler.unlink()
+    finish(command(small_disk), small_disk)
+    assert tree(small_disk) == undisturbed
+
+
+def test_a_disk_that_is_too_small_is_refused_at_the_start(command, small_disk):
+    (small_disk / "filler").write_bytes(bytes(6 * 2**20))
+
+    finish(command(small_disk), small_disk, code=6)
+
+    assert "bytes will be written, but" in err(small_disk).read_text()
+    assert not (small_disk / "corpora").exists()
