@@ -26,6 +26,8 @@ from tokensieve.templates import load_template
 DEFAULT_MAX_LENGTH = 2048
 BYTES_PER_INPUT_BYTE = 5
 """What a run writes for each byte of plain input: 4.3 on GSM8K, and some room."""
+INDEX_BYTES = 32 * 2**20
+"""What the index takes while it is built, beside what grows with the input."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ class CleanPlan:
         Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
         """
         self.storage.probe()
-        self.storage.check_room(round(BYTES_PER_INPUT_BYTE * self._undone_share() * self._size()))
+        undone = self._undone_share()
+        if undone:
+            needed = BYTES_PER_INPUT_BYTE * undone * self._size() + INDEX_BYTES
+            self.storage.check_room(round(needed))
         for artifact in self.artifacts.values():
             artifact.declare()
         self.run.publish(self.storage)

@@ -186,9 +186,9 @@ def test_two_runs_at_once_give_one_result(command, undisturbed, workspace):
 
 @pytest.fixture
 def small_disk(workspace):
-    """Mount a disk of 8 MB on the workspace."""
+    """Mount a disk of 64 MB on the workspace."""
     workspace.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(workspace)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(workspace)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("may not mount a disk here")
     yield workspace
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_when_there_is_room(
     filler = small_disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
         while True:
-            file.write(bytes(4096))
+            file.write(bytes(2**16))
 
     finish(process, small_disk, code=6)
 
@@ -216,7 +216,7 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_when_there_is_room(
 
 
 def test_a_disk_that_is_too_small_is_refused_at_the_start(command, small_disk):
-    (small_disk / "filler").write_bytes(bytes(6 * 2**20))
+    (small_disk / "filler").write_bytes(bytes(40 * 2**20))
 
     finish(command(small_disk), small_disk, code=6)
 
