@@ -131,6 +131,7 @@ class Attempt(BaseModel):
 
 def attempts(storage: LocalStorage, run: str) -> list[Attempt]:
     """Return the attempts at a run, the earliest first; DamagedError if one was edited."""
-    keys = [f"runs/{run}/attempts/{name}" for name in storage.names(f"runs/{run}/attempts")]
+    names = storage.names(f"runs/{run}/attempts")
+    keys = [f"runs/{run}/attempts/{name}" for name in names if name.endswith(".json")]
     found = [parsed(Attempt, storage.read(key) or b"", str(storage.path(key))) for key in keys]
     return sorted(found, key=lambda attempt: attempt.started)

@@ -141,8 +141,9 @@ def test_a_process_that_only_has_the_same_number_does_not_count(storage, made):
 
 def test_of_another_machine_nothing_is_known_but_its_name(storage, made):
     unfinish(storage)
-    attempt(started=100.0).publish(storage, "first")
-    attempt(host="gpu-7", pid=os.getpid(), started=200.0).publish(storage, "first")
+    began = psutil.Process().create_time()
+    attempt(started=began - 60).publish(storage, "first")
+    attempt(host="gpu-7", pid=os.getpid(), started=began).publish(storage, "first")
 
     assert describe_runs(storage).splitlines()[0] == "first: not done; last worked on by gpu-7"
 
@@ -163,8 +164,10 @@ def test_a_prefect_that_does_not_answer_is_named_after_what_the_artifacts_say(st
 def test_verify_counts_every_file_of_a_sound_workspace(storage, made):
     published = [path for artifact in made.values() for path in files(artifact)]
     (storage.root / "scores/README").write_text("stray")
-    (storage.root / "scores/0123456789abcdef.moved").mkdir()
+    shutil.copytree(storage.path(made["corpus"].key), f"{storage.path(made['corpus'].key)}.aside")
     (storage.root / "runs/empty").mkdir()
+    (storage.root / "runs/first/attempts").mkdir()
+    (storage.root / "runs/first/attempts/notes.txt").write_text("stray")
     num_bytes = sum(path.stat().st_size for path in published)
 
     assert verify_artifacts(storage) == (
