@@ -67,6 +67,9 @@ def _clean(options: argparse.Namespace) -> None:
 
         print(estimate_run(settings))
         return
+    from tokensieve.planning import check_given
+
+    check_given(settings)
     from flows.clean import clean
     from tasks.leftovers import end_leftovers
     from tasks.prefect_session import prefect_session

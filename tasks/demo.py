@@ -1,6 +1,7 @@
 """The demonstration: make its materials, and compare what was removed with what was planted."""
 
 import json
+import sys
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +33,8 @@ SHOWN_TOKENS = range(40, 90)
 @task(name="make-materials", task_run_name="make-materials", cache_policy=NO_CACHE)
 def make_materials(workspace: Path) -> Demo:
     """Return the demonstration's corpus and models: made once, in about a minute."""
+    if not (workspace / "materials").exists():
+        print("making a noisy corpus and training two tiny models: a minute", file=sys.stderr)
     return make_demo(workspace / "materials")
 
 

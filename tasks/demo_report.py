@@ -57,9 +57,9 @@ class DemoReport:
             yield Text(f"  {command}", style="bold")
 
     def _removal_table(self) -> Table:
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
         table.add_column("method", no_wrap=True, min_width=11)
-        for heading in (*KINDS, "all noise", "clean text"):
+        for heading in (*KINDS, "all noise", "clean"):
             table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
         for method, removal in self.removals.items():
             shares = (*removal.by_kind.values(), removal.noise, removal.clean)

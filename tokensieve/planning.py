@@ -7,6 +7,7 @@ from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError
 from tokensieve.ingest import Inventory, take_inventory
+from tokensieve.ingest.directories import find_files
 from tokensieve.methods import find_method
 from tokensieve.models import (
     check_model_directory,
@@ -106,8 +107,19 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     return CleanPlan(settings, inventory, models, corpus, scores, selection, run)
 
 
-def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
-    """Return the models that the method needs, checked to belong together."""
+def check_given(settings: CleanSettings) -> None:
+    """Raise what `plan_clean` would raise, as far as a second of looking can tell.
+
+    For people at a terminal: before a server is started, and before the input is read.
+    """
+    tokenizer = load_tokenizer(_model_paths(settings)["base"])
+    load_template(settings.corpus.template, tokenizer)
+    _max_length(settings)
+    find_files([file for file in settings.files if "://" not in file], settings.corpus.split)
+
+
+def _model_paths(settings: CleanSettings) -> dict[str, str]:
+    """Return the model directories that the method needs, and the base's; each looked through."""
     method = find_method(settings.selection.method)
     given = {"base": settings.base, "reference": settings.reference}
     missing = [role for role in method.roles if given[role] is None]
@@ -116,6 +128,12 @@ def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
     paths = {role: path for role, path in given.items() if path and role in {"base", *method.roles}}
     for path in paths.values():
         check_model_directory(path)
+    return paths
+
+
+def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
+    """Return the models that the method needs, checked to belong together."""
+    paths, method = _model_paths(settings), find_method(settings.selection.method)
     if "reference" in paths:
         own_template = settings.corpus.template == "model"
         check_same_tokenizer(paths["base"], paths["reference"], own_template)

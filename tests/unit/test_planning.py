@@ -8,7 +8,7 @@ import pytest
 from tests.drops import write_drop
 from tests.tiny_models import build_tiny_model
 from tokensieve.errors import InputError, ResourceError, SettingsError
-from tokensieve.planning import plan_clean
+from tokensieve.planning import check_given, plan_clean
 from tokensieve.settings import CleanSettings
 
 
@@ -147,3 +147,28 @@ def test_the_base_as_its_own_reference_is_refused(given):
 def test_a_file_that_is_not_there_is_refused(given):
     with pytest.raises(InputError, match=r"nothing-here\.jsonl"):
         plan_clean(settings(given, files=("nothing-here.jsonl",)), on_gpu=False)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": ("/nothing/here.jsonl",)},
+        {"base": "/nothing/here"},
+        {"corpus": {"template": "model"}},  # the tiny model has none of its own
+        {"corpus": {"template": "tulu", "max_length": 10**6}},
+        {"selection": {"method": "rhoo"}},
+        {"reference": None},
+    ],
+)
+def test_a_second_of_looking_finds_what_the_plan_would_refuse(given, changes):
+    with pytest.raises((InputError, SettingsError)) as looked:
+        check_given(settings(given, **changes))
+    with pytest.raises((InputError, SettingsError)) as planned:
+        plan_clean(settings(given, **changes), on_gpu=False)
+
+    assert str(looked.value) == str(planned.value)
+
+
+def test_a_second_of_looking_lets_a_good_run_through(given):
+    check_given(settings(given))
+    check_given(settings(given, files=(given.drop, "hf://some/name")))

@@ -49,7 +49,7 @@ def find_files(arguments: Sequence[str], split: str) -> tuple[list[FoundFile], l
 
 def _find_local(path: Path, split: str, warnings: list[str]) -> list[FoundFile]:
     if not path.is_dir():
-        _check_exists(path, f"Check the path; for a dataset of the Hub write {_HUB}{path}")
+        _check_exists(path, f"Check the path; for a dataset of the Hub write {_HUB}NAME")
         return [_ordinary(path)]
     if (path / "dataset_dict.json").exists():
         return _dataset_files(_split_directory(path, split), source=path.resolve().name)
