@@ -21,6 +21,7 @@ INTERRUPTED = 130
 
 # The terminal shows our bars, summaries and errors; Prefect's log goes to its server in full.
 _PREFECT_DEFAULTS = {
+    "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
