@@ -57,11 +57,13 @@ def report_demo(materials: Demo, workspace: Path, summaries: dict[str, Summary])
     seen = {method: _seen(storage, summary.run) for method, summary in summaries.items()}
     label_T = _labels(materials)
     method = next(iter(seen))
+    shown = _shown_sample(seen[method], label_T)
     return DemoReport(
         summary=summaries[method],
         removals={name: removal(label_T, s.response_T, s.weight_T) for name, s in seen.items()},
         num_noise=int(np.count_nonzero(label_T[seen[method].response_T])),
-        sample=_shown_sample(materials, seen[method], label_T),
+        sample_id=seen[method].sample_ids[shown],
+        sample=_pieces(materials, seen[method], label_T, shown),
         workspace=str(workspace),
     )
 
@@ -70,6 +72,7 @@ def report_demo(materials: Demo, workspace: Path, summaries: dict[str, Summary])
 class _Seen:
     """A selection over the whole corpus; small enough here to be held."""
 
+    sample_ids: list[str]
     offsets_N1: Int64s
     input_ids_T: Int32s
     response_T: Bools
@@ -84,6 +87,7 @@ def _seen(storage: LocalStorage, run: str) -> _Seen:
     assert corpus is not None
     shards = [read_shard(made["corpus"], corpus, n) for n in range(made["corpus"].num_shards)]
     return _Seen(
+        sample_ids=[id for shard in shards for id in shard.sample_ids],
         offsets_N1=np.cumsum(np.concatenate([[0], *(shard.lengths_N for shard in shards)])),
         input_ids_T=np.concatenate([shard.input_ids_T for shard in shards]),
         response_T=np.concatenate([shard.response_T for shard in shards]),
@@ -105,12 +109,18 @@ def _labels(materials: Demo) -> Int8s:
     return corpus_labels(records, read_planted(materials.planted), encoder)
 
 
-def _shown_sample(materials: Demo, seen: _Seen, label_T: Int8s) -> list[Piece]:
-    """Return the tokens of the first sample that has noise and the right length."""
+def _shown_sample(seen: _Seen, label_T: Int8s) -> int:
+    """Return the first sample that has noise and the right length."""
+    return next(
+        sample
+        for sample, (start, end) in enumerate(pairwise(seen.offsets_N1.tolist()))
+        if end - start in SHOWN_TOKENS and label_T[start:end].any()
+    )
+
+
+def _pieces(materials: Demo, seen: _Seen, label_T: Int8s, sample: int) -> list[Piece]:
+    """Return the sample's tokens."""
     tokenizer = load_tokenizer(str(materials.base))
-    for start, end in pairwise(seen.offsets_N1.tolist()):
-        if end - start in SHOWN_TOKENS and label_T[start:end].any():
-            break
     return [
         Piece(
             text=tokenizer.decode([seen.input_ids_T[t]]),
@@ -118,5 +128,5 @@ def _shown_sample(materials: Demo, seen: _Seen, label_T: Int8s) -> list[Piece]:
             is_kept=bool(seen.weight_T[t]),
             noise=KINDS[label_T[t] - 1] if label_T[t] else "",
         )
-        for t in range(start, end)
+        for t in range(seen.offsets_N1[sample], seen.offsets_N1[sample + 1])
     ]

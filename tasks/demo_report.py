@@ -36,6 +36,7 @@ class DemoReport:
     """By method."""
     num_noise: int
     """Response tokens of the corpus that are planted noise."""
+    sample_id: str
     sample: list[Piece]
     workspace: str
 
@@ -85,8 +86,9 @@ class DemoReport:
         return (
             f"tokensieve status {place}",
             f'tokensieve sql "select * from token_stats order by mean_influence limit 20" {place}',
-            f'tokensieve sql "select text, base_nll, reference_nll, influence, weight from tokens '
-            f'limit 40" {place}',
+            'tokensieve sql "select text, base_nll, reference_nll, influence, weight from tokens '
+            f"where run = '{self.summary.run}' and sample_id = '{self.sample_id}' "
+            f'order by position" {place}',
         )
 
 
