@@ -5,6 +5,7 @@ import pickle
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
@@ -98,6 +99,8 @@ def test_every_answer_of_a_conversation_is_trained_and_numbered(tokenizer):
 
     assert trained_text(tokenizer, sample, turn=0) == f"It is 4.{tokenizer.eos_token}\n"
     assert trained_text(tokenizer, sample, turn=1) == f"6{tokenizer.eos_token}"
+    after_first = np.flatnonzero(np.diff(sample.response_T.astype(int)) == -1)[0] + 1
+    assert sample.turn_T[[after_first - 1, after_first]].tolist() == [0, 1]
 
 
 def test_special_tokens_named_in_a_message_are_plain_text_and_do_not_shift_the_mask(tokenizer):

@@ -4,6 +4,7 @@ import shutil
 from types import SimpleNamespace
 
 import pytest
+from datasets import Dataset
 
 from tests.drops import write_drop
 from tests.tiny_models import build_tiny_model
@@ -102,11 +103,14 @@ def test_the_seed_is_part_of_a_selection_that_draws(given):
     assert drawn[0].scores == {}
 
 
-def test_the_same_rows_under_another_source_are_another_corpus(given, tmp_path):
-    renamed = tmp_path / "other.jsonl"
-    shutil.copy(given.drop, renamed)
+def test_the_same_file_under_another_source_is_another_corpus(given, tmp_path):
+    """A dataset's rows are called after its directory; its file is called the same in both."""
+    Dataset.from_list([{"prompt": "1 + 1", "completion": "2"}]).save_to_disk(tmp_path / "one")
+    shutil.copytree(tmp_path / "one", tmp_path / "two")
 
-    assert ids(given)[0] != ids(given, files=(str(renamed),))[0]
+    one, two = (ids(given, files=(str(tmp_path / name),))[0] for name in ("one", "two"))
+
+    assert one != two
 
 
 def test_samples_are_no_longer_than_the_models_were_made_for(given, tmp_path):
