@@ -125,6 +125,23 @@ def test_a_finished_run_again_does_no_work(cleaned, models, drop, workspace, mon
     assert {path: path.stat().st_mtime_ns for path in workspace.rglob("*.parquet")} == before
 
 
+def test_a_schedule_gives_the_same_settings_as_json(cleaned, models, drop, workspace):
+    parameters = settings(models, drop, workspace).model_dump(mode="json")
+
+    assert clean(parameters) == cleaned
+
+
+def test_a_limit_that_was_lowered_holds_for_finished_work_too(models, tmp_path):
+    drop = write_drop(tmp_path / "bad.jsonl", num_rows=50, bad_rows=5)
+    lenient = settings(models, drop, tmp_path / "w").model_dump()
+    lenient["corpus"]["max_quarantine"] = 0.2
+    clean(CleanSettings(**lenient))
+    lenient["corpus"]["max_quarantine"] = 0.05
+
+    with pytest.raises(QuarantineError, match=r"5 of 50 rows"):
+        clean(CleanSettings(**lenient))
+
+
 def test_another_method_costs_no_forward_pass(cleaned, models, drop, workspace, monkeypatch):
     monkeypatch.setattr("tasks.scoring.connect", None)
 
