@@ -47,7 +47,7 @@ def connect(settings: ClusterSettings) -> Cluster:
     """Return the cluster of these settings, started on this machine unless an address is given.
 
     One connection serves the whole process; a local cluster ends with it. Raises ServiceError if
-    the address does not answer, ResourceError if the cluster cannot hold one worker.
+    the address does not answer, ResourceError if the cluster cannot hold the workers.
     """
     if not ray.is_initialized():
         _start(settings.address)

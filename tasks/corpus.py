@@ -35,10 +35,12 @@ def make_corpus(plan: CleanPlan) -> Commit:
     _tell(quarantine_lines(corpus.read_table(receipt, "rejected") for receipt in receipts))
     counts = summed(receipt.counts for receipt in receipts)
     assert counts["rows"] == sum(plan.inventory.num_rows), "a row of the inventory was lost"
+    assert counts["blank"] == sum(plan.inventory.num_blank), "a blank line was lost"
     check_quarantine(counts, settings.corpus.max_quarantine)
     rows = [corpus.read_table(receipt, "rows") for receipt in receipts]
     duplicates = find_duplicates(rows, plan.inventory.files)
     _tell(duplicates.warnings)
+    get_run_logger().info("%d samples repeat an earlier one and are skipped", duplicates.num_rows)
     return corpus.commit({"duplicates": duplicates.rows})
 
 

@@ -50,7 +50,7 @@ class Run(BaseModel):
     settings: dict[str, Any]
     """The settings that decide the result, as JSON values."""
     inputs: list[dict[str, Any]]
-    """Name, num_bytes and sha256 of each input file."""
+    """Name, source, format, num_bytes and sha256 of each input file."""
     models: dict[str, dict[str, str]]
     """`fingerprint` of each model by role: its content, wherever it lies."""
     rounds: list[Round]

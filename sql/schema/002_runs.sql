@@ -2,7 +2,7 @@
 CREATE TABLE runs (
     run VARCHAR PRIMARY KEY,
     settings VARCHAR NOT NULL,  -- JSON
-    inputs VARCHAR NOT NULL,  -- JSON: name, num_bytes and sha256 of each file
+    inputs VARCHAR NOT NULL,  -- JSON: name, source, format, num_bytes and sha256 of each
     models VARCHAR NOT NULL  -- JSON: fingerprint by role
 );
 

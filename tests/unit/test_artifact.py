@@ -11,13 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.scripts import REPOSITORY, run_script
 from tokensieve.artifact import Artifact, load_artifact, parquet_bytes, summed
 from tokensieve.documents import canonical_json, content_id
 from tokensieve.errors import ConflictError, DamagedError, ResourceError
 from tokensieve.runs import Round, Run, all_runs, load_run
 from tokensieve.storage import LocalStorage, sha256_hex
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 PLAN = {"kind": "scores", "num_shards": 2, "model": "abc"}
 
 WORK = """
@@ -206,13 +206,7 @@ def test_a_full_disk_leaves_no_receipt_and_the_next_run_finishes(storage, tmp_pa
         f"try:\n    exec({WORK!r})\n"
         "except ResourceError as error: print(error); raise SystemExit(error.exit_code)"
     )
-    failed = subprocess.run(
-        [sys.executable, "-c", script, str(storage.root)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    failed = run_script(script, storage.root)
     make(LocalStorage(tmp_path / "undisturbed"))
 
     assert failed.returncode == 6, failed.stderr

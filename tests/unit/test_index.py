@@ -12,6 +12,7 @@ import pytest
 from sql import connect_published, index_path, run
 from sql.index import rebuild_index, update_index
 from sql.published import SCHEMA_VERSION
+from tests.scripts import REPOSITORY, run_script
 from tests.tiny_workspace import (
     Sample,
     finish_run,
@@ -24,7 +25,6 @@ from tokensieve.errors import ConflictError, DamagedError, InputError, ResourceE
 from tokensieve.runs import Run
 from tokensieve.storage import LocalStorage
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 NAN = float("nan")
 HOSTILE = "'); DROP TABLE rounds; --\x00\n$run é"
 
@@ -417,13 +417,7 @@ def test_a_full_disk_is_a_resource_error_and_the_index_stays(storage):
         "except ResourceError as error: print(error); sys.exit(6)"
     )
 
-    failed = subprocess.run(
-        [sys.executable, "-c", script, str(storage.root)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    failed = run_script(script, storage.root)
 
     assert failed.returncode == 6, failed.stderr
     assert str(index_path(storage)) in failed.stdout

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts import REPOSITORY, run_script
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
 from tokensieve.storage import LocalStorage, sha256_hex
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -125,13 +124,7 @@ def test_a_full_disk_is_named_with_what_to_do_and_nothing_half_written_stays(sto
         "except ResourceError as error: print(error); sys.exit(error.exit_code)"
     )
 
-    failed = subprocess.run(
-        [sys.executable, "-c", script, str(storage.root)],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    failed = run_script(script, storage.root)
 
     assert failed.returncode == 6, failed.stderr
     assert failed.stdout == (
