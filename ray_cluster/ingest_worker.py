@@ -3,12 +3,10 @@
 from dataclasses import dataclass
 
 from tokensieve.artifact import Receipt, load_artifact
-from tokensieve.chat import Encoder
+from tokensieve.chat import load_encoder
 from tokensieve.ingest import InputFile, Piece, RowReader
 from tokensieve.ingest.shard import build_shard
-from tokensieve.models import load_tokenizer
 from tokensieve.storage import LocalStorage
-from tokensieve.templates import load_template
 from tokensieve.vocabulary import vocabulary_table
 
 
@@ -34,10 +32,7 @@ class IngestWorker:
     ) -> None:
         """Load the tokenizer and the template once."""
         self._reader = RowReader(files)
-        self._tokenizer = load_tokenizer(model)
-        self._encoder = Encoder(
-            self._tokenizer, load_template(template, self._tokenizer), max_length
-        )
+        self._encoder = load_encoder(model, template, max_length)
         self._tokens_done = 0
 
     def run(self, job: IngestJob) -> Receipt:
@@ -50,7 +45,7 @@ class IngestWorker:
         self._tokens_done += built.counts["tokens"]
         tables = {"shards": built.shard.to_table(), "rows": built.rows, "rejected": built.rejected}
         if job.shard == 0:
-            tables["vocabulary"] = vocabulary_table(self._tokenizer)
+            tables["vocabulary"] = vocabulary_table(self._encoder.tokenizer)
         return corpus.publish(job.shard, tables, built.counts)
 
     def progress(self) -> int:

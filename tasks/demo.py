@@ -13,7 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from tasks.demo_report import DemoReport, Piece
 from tasks.summary import Summary
 from tokensieve.artifact import Artifact
-from tokensieve.chat import Encoder
+from tokensieve.chat import load_encoder
 from tokensieve.corpus import Bools, Float32s, Int32s, Int64s, flat_array, read_shard
 from tokensieve.models import load_tokenizer
 from tokensieve.noise.demo import Demo, make_demo
@@ -23,7 +23,6 @@ from tokensieve.noise.removal import removal
 from tokensieve.runs import load_run
 from tokensieve.settings import CleanSettings, CorpusSettings, SelectionSettings
 from tokensieve.storage import LocalStorage
-from tokensieve.templates import load_template
 
 _MAX_LENGTH = 10_000  # longer than any sample of the demonstration
 SHOWN_TOKENS = range(40, 90)
@@ -104,8 +103,7 @@ def _weights(selection: Artifact) -> Float32s:
 def _labels(materials: Demo) -> Int8s:
     """Return which noise each token of the corpus is, in the order of the corpus."""
     records = [json.loads(line) for line in materials.corpus.read_text("utf-8").splitlines()]
-    tokenizer = load_tokenizer(str(materials.base))
-    encoder = Encoder(tokenizer, load_template("model", tokenizer), _MAX_LENGTH)
+    encoder = load_encoder(str(materials.base), "model", _MAX_LENGTH)
     return corpus_labels(records, read_planted(materials.planted), encoder)
 
 

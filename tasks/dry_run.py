@@ -8,17 +8,16 @@ import psutil
 
 from ray_cluster.cluster import connect, uses_gpu
 from tokensieve.artifact import parquet_bytes
-from tokensieve.chat import Encoder
+from tokensieve.chat import load_encoder
 from tokensieve.corpus import Shard, scores_table
 from tokensieve.ingest import RowReader
 from tokensieve.ingest.quarantine import quarantine_lines
 from tokensieve.ingest.shard import BuiltShard, build_shard
-from tokensieve.models import load_model, load_tokenizer
+from tokensieve.models import load_model
 from tokensieve.planning import CleanPlan, plan_clean
 from tokensieve.scoring import score_shard
 from tokensieve.selection import selection_tables
 from tokensieve.settings import CleanSettings
-from tokensieve.templates import load_template
 
 SAMPLE_TOKENS = 16_384
 """How many tokens at most are run through the base model to measure its speed."""
@@ -67,9 +66,8 @@ def _scale(plan: CleanPlan) -> float:
 
 def _first_shard(plan: CleanPlan) -> BuiltShard:
     settings, inventory = plan.settings, plan.inventory
-    tokenizer = load_tokenizer(settings.base)
-    template = load_template(settings.corpus.template, tokenizer)
-    encoder = Encoder(tokenizer, template, plan.corpus.plan["max_length"])
+    max_length = plan.corpus.plan["max_length"]
+    encoder = load_encoder(settings.base, settings.corpus.template, max_length)
     with RowReader(inventory.files) as reader:
         return build_shard(reader, inventory.shards[0], encoder)
 

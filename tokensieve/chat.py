@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerFast
 from tokensieve.corpus import Bools, Int16s, Int32s, Int64s
 from tokensieve.errors import shortened
 from tokensieve.ingest.records import Record, RowProblem
-from tokensieve.templates import Rendered, Span, Template, joined_content
+from tokensieve.models import load_tokenizer
+from tokensieve.templates import Rendered, Span, Template, joined_content, load_template
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Encoder:
         """Keep the tokenizer's backend, and a second one to which no text is special."""
         self.template = template
         self.max_length = max_length
+        self.tokenizer = tokenizer
         self.vocabulary_size = len(tokenizer)
         self._backend = tokenizer.backend_tokenizer
         self._backend.no_truncation()
@@ -215,6 +217,12 @@ class Encoder:
             num_truncated=max(0, len(ids) - self.max_length),
             num_specials=num_specials,
         )
+
+
+def load_encoder(model: str, template: str, max_length: int) -> Encoder:
+    """Return the encoder of a model directory's tokenizer; raises what loading either part does."""
+    tokenizer = load_tokenizer(model)
+    return Encoder(tokenizer, load_template(template, tokenizer), max_length)
 
 
 def _own_special_tokens(backend: Tokenizer, template: Template) -> tuple[list[int], list[int]]:
