@@ -36,7 +36,7 @@ def train(
     num_weights_T1 = np.concatenate([[0], np.cumsum(weight_T != 0)])
     trained = np.flatnonzero(np.diff(num_weights_T1[shard.offsets_N1]))
     steps = list(plan_steps(shard.lengths_N, trained, settings))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.peak_rate, weight_decay=0.0)
     num_warmup = round(settings.warmup * len(steps))
     rate = partial(learning_rate, num_steps=len(steps), num_warmup=num_warmup)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, rate)

@@ -31,7 +31,9 @@ NOISE_RATE = 0.4
 _NUM_SAMPLES = {"corpus": 1200, "general": 1800, "base": 240, "reference": 5400}
 _VOCABULARY = 1024
 _MAX_LENGTH = 256
-_TRAINING = TrainingSettings(learning_rate=3e-3, warmup=0.1, step_samples=24)
+_TRAINING = TrainingSettings(
+    tuning="full", learning_rate=3e-3, warmup=0.1, step_samples=24, precision="float32"
+)
 _SPECIAL_TOKENS = ["<s>", "</s>", "<pad>", "<|system|>", "<|user|>", "<|assistant|>"]
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<|{{ message.role }}|>\n{{ message.content }}"

@@ -1,0 +1,147 @@
+"""The groups of settings: each field written, documented and given its default once."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from tokensieve.settings.tree import Settings
+
+Scope = Literal["dataset", "source", "sample"]
+Dtype = Literal["auto", "float32", "bfloat16"]
+Normaliser = Literal["kept-in-step", "kept-in-batch", "all-tokens", "sample-share"]
+
+
+class CorpusSettings(Settings):
+    """How rows become samples."""
+
+    template: str = "model"
+    """`model` (the model's own chat template), a built-in name, or the path of a Jinja file."""
+    max_length: int | None = Field(default=None, ge=2)
+    """Tokens of a sample that are kept; what is longer is cut at the end and counted.
+    Unset: 2048, or the context of the models if that is shorter."""
+    split: str = "train"
+    """Which split of a dataset that has several."""
+    max_quarantine: float = Field(default=0.01, ge=0, le=1)
+    """Largest share of bad rows a run accepts. If every row is bad, it always stops."""
+
+
+class ScoringSettings(Settings):
+    """How a model is run over the corpus."""
+
+    dtype: Dtype = "auto"
+    """`auto`: bfloat16 where the device multiplies matrices faster in it, else float32."""
+    batch_tokens: int = Field(default=16384, ge=1)
+    """Largest number of tokens in a batch, padding included. A CPU never takes more than 1024."""
+    max_non_finite: float = Field(default=0.001, ge=0, le=1)
+    """Share of response tokens with a non-finite score above which a model is refused."""
+
+
+class SelectionSettings(Settings):
+    """Which tokens are kept."""
+
+    method: str = "fixed-model"
+    """A name from `tokensieve.methods.METHODS`."""
+    keep: float = Field(default=0.6, gt=0, le=1)
+    """Share of the scored response tokens to keep. Methods that test each token do not use it."""
+    scope: Scope | None = None
+    """Where the share is counted. Unset: the method's own scope."""
+    seed: int = 0
+    """Seed of methods that draw."""
+    keep_empty: bool = False
+    """Leave samples without a trained token in the training view."""
+
+
+class LoraSettings(Settings):
+    """The low-rank adapter on every linear layer of the model's body."""
+
+    rank: int = Field(default=64, ge=1)
+    """Width of the adapter."""
+    alpha: float = Field(default=16, gt=0)
+    """Its output is scaled by alpha / rank."""
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+    """Share of its inputs that is dropped while training."""
+
+
+class TrainingSettings(Settings):
+    """How a model is trained. The defaults are those of Token Cleaning (arXiv 2502.01968)."""
+
+    tuning: Literal["lora", "full"] = "lora"
+    """`lora`: train an adapter and merge it; `full`: train every weight."""
+    lora: LoraSettings = LoraSettings()
+    learning_rate: float | None = Field(default=None, gt=0)
+    """Of AdamW, at its highest: after the warm-up. Unset: 1e-4 for `lora`, 2e-5 for `full`."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    """How the learning rate falls to 0 after the warm-up."""
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    """Share of the optimizer steps in which the learning rate rises."""
+    clip_norm: float | None = Field(default=None, gt=0)
+    """Largest norm of a step's gradient; a longer one is scaled down to it. Unset: never."""
+    epochs: int = Field(default=1, ge=1)
+    """How often each sample is trained on."""
+    step_samples: int = Field(default=48, ge=1)
+    """Samples of one optimizer step."""
+    batch_tokens: int = Field(default=8192, ge=1)
+    """Largest number of tokens in a forward pass, padding included; changes no result beyond
+    rounding."""
+    normaliser: Normaliser = "kept-in-step"
+    """What the weighted loss is divided by: the kept tokens of the whole optimizer step, of each
+    forward pass, all response tokens, or each sample's own share."""
+    precision: Dtype = "auto"
+    """Of the matrix multiplications; weights that are trained stay in float32. `auto`: bfloat16
+    where the device multiplies matrices faster in it."""
+    gradient_checkpointing: bool = False
+    """Compute activations twice instead of holding them: less memory, a third more time."""
+    seed: int = 0
+    """Seed of the order of the samples, of the adapter's first weights and of dropout."""
+    checkpoint_minutes: float = Field(default=10.0, ge=0)
+    """How much training a crash may cost."""
+
+    @property
+    def peak_rate(self) -> float:
+        """Return the highest learning rate."""
+        return self.learning_rate or {"lora": 1e-4, "full": 2e-5}[self.tuning]
+
+
+class RoundsSettings(Settings):
+    """How the reference evolves, round after round."""
+
+    rounds: int = Field(default=4, ge=1)
+    """Rounds after the warm-up."""
+    select_from: Literal["part", "corpus"] = "part"
+    """Where a round scores and selects: in its own part of the corpus, or in all of it again."""
+    tolerance: float = Field(default=0.0, ge=0)
+    """Nats by which a new reference's held-out loss may be worse than the former's."""
+    patience: int | None = Field(default=2, ge=1)
+    """Stop after so many rounds in a row without a better held-out loss. Unset: never."""
+
+
+class EvaluationSettings(Settings):
+    """What a trained model is asked, beside its loss on held-out responses."""
+
+    answer_pattern: str | None = None
+    """Regular expression that finds the answer in a response: its last match, or the last match's
+    first group. Unset: the whole response has to be the same. Empty: nothing is generated."""
+    max_new_tokens: int = Field(default=256, ge=1)
+    """Longest response that is generated."""
+    tasks: tuple[str, ...] = ()
+    """lm-eval tasks (needs the extra `eval`)."""
+    task_path: str | None = None
+    """Directory of further lm-eval tasks."""
+    task_limit: int | None = Field(default=None, ge=1)
+    """Documents of each task. Unset: all."""
+
+
+class ClusterSettings(Settings):
+    """Where the work runs."""
+
+    address: str | None = None
+    """A running Ray cluster. Unset: one is started on this machine, on loopback."""
+    workers: int | None = Field(default=None, ge=1)
+    """Workers that hold a model. Unset: as many as the GPUs hold; without a GPU one per core, at
+    most 4."""
+    gpus_per_worker: float | None = Field(default=None, ge=0)
+    """GPUs of one worker: a fraction shares one, more than 1 spreads the model. Unset: 1 if any."""
+    ranks: int = Field(default=1, ge=1)
+    """Processes that train one model together, each with its own GPU."""
+    fsdp: bool = False
+    """Shard weights, gradients and optimizer over the ranks, for models that fill a GPU."""

@@ -1,0 +1,121 @@
+"""The settings of each command, as trees of the groups."""
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from tokensieve.settings.groups import (
+    ClusterSettings,
+    CorpusSettings,
+    EvaluationSettings,
+    RoundsSettings,
+    ScoringSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
+from tokensieve.settings.tree import Settings, absolute, absolute_if_file
+
+
+class WorkspaceSettings(Settings):
+    """What every command has."""
+
+    base: str
+    """Directory of the base model."""
+    workspace: Path = Field(default=Path("workspace"), validate_default=True)
+    """Where every artifact of every run lies."""
+    cluster: ClusterSettings = ClusterSettings()
+
+    @classmethod
+    def path_keys(cls) -> tuple[str, ...]:
+        """Return the keys that hold paths."""
+        return ("base", "workspace")
+
+    @field_validator("workspace")
+    @classmethod
+    def _absolute_workspace(cls, workspace: Path) -> Path:
+        return workspace.expanduser().absolute()
+
+    @field_validator("base", "reference", "init", check_fields=False)
+    @classmethod
+    def _absolute_model(cls, model: str | None) -> str | None:
+        return None if model is None else absolute(model)
+
+    @field_validator("files", "warmup", "holdout", check_fields=False)
+    @classmethod
+    def _absolute_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(absolute(file) for file in files)
+
+
+class DropSettings(WorkspaceSettings):
+    """What every command has that reads a drop."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """SFT files, dataset directories, or `hf://name`."""
+    corpus: CorpusSettings = CorpusSettings()
+    scoring: ScoringSettings = ScoringSettings()
+
+    @classmethod
+    def path_keys(cls) -> tuple[str, ...]:
+        """Return the keys that hold paths."""
+        return (*super().path_keys(), "files", "reference", "warmup", "holdout")
+
+    @field_validator("corpus")
+    @classmethod
+    def _absolute_template(cls, corpus: CorpusSettings) -> CorpusSettings:
+        template = absolute_if_file(corpus.template)
+        return corpus.model_copy(update={"template": template})
+
+
+class CleanSettings(DropSettings):
+    """One cleaning run."""
+
+    reference: str | None = None
+    """Directory of the reference model; methods that need none run without it."""
+    selection: SelectionSettings = SelectionSettings()
+
+
+class TrainSettings(WorkspaceSettings):
+    """One training run on a selection."""
+
+    selection: str
+    """Id of the selection, or name of the run whose last round made it."""
+    init: str | None = None
+    """Directory of the model to start from, if it is not the base."""
+    training: TrainingSettings = TrainingSettings()
+
+    @classmethod
+    def path_keys(cls) -> tuple[str, ...]:
+        """Return the keys that hold paths."""
+        return (*super().path_keys(), "init")
+
+
+class EvolveSettings(DropSettings):
+    """Self-evolving cleaning: rounds of score, select and train."""
+
+    warmup: tuple[str, ...] = ()
+    """Files of the warm-up. Unset: it takes the first part of the corpus."""
+    holdout: tuple[str, ...] = ()
+    """Files that are never trained on; a new reference has to hold its loss on them."""
+    selection: SelectionSettings = SelectionSettings()
+    rounds: RoundsSettings = RoundsSettings()
+    training: TrainingSettings = TrainingSettings()
+
+
+class CompareSettings(DropSettings):
+    """Does cleaning help on this data? Every arm is trained alike and evaluated alike."""
+
+    holdout: tuple[str, ...] = Field(min_length=1)
+    """Files that are never trained on; every model is evaluated on them."""
+    arms: tuple[str, ...] = ("full", "random", "rho", "fixed-model", "self-evolving")
+    """Methods to compare; `full` and `random` are what the others have to beat."""
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    """Each arm is trained once with each."""
+    reference: str | None = None
+    """Directory of the reference model. Unset: the base after the warm-up."""
+    warmup: tuple[str, ...] = ()
+    """Files of the warm-up. Unset: it takes the first part of the corpus."""
+    keep: float = Field(default=0.6, gt=0, le=1)
+    """Share of the response tokens that every arm but `full` keeps."""
+    rounds: RoundsSettings = RoundsSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()

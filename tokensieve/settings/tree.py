@@ -1,0 +1,105 @@
+"""One strict, frozen tree of settings from a TOML file, from flags, or from both."""
+
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tokensieve.errors import SettingsError, shortened
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and strict about keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def load(cls, config: Path | None, flags: dict[str, Any]) -> Self:
+        """Return the settings of a TOML file with the given flags (nested, no None) laid over it.
+
+        Relative paths in the file are relative to the file. Raises SettingsError.
+        """
+        values = _read_toml(config, cls.path_keys()) if config else {}
+        return checked(cls, _merged(values, flags))
+
+    @classmethod
+    def path_keys(cls) -> tuple[str, ...]:
+        """Return the keys of the top table that hold paths, or lists of paths."""
+        return ()
+
+
+AnySettings = TypeVar("AnySettings", bound=Settings)
+
+
+def checked(model: type[AnySettings], values: dict[str, Any]) -> AnySettings:
+    """Return `values` as settings; raise SettingsError naming every wrong key."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(model, e["loc"], e["msg"], e.get("input")) for e in error.errors()]
+        raise SettingsError("\n".join(problems)) from None
+
+
+def absolute(path: str, here: Path | None = None) -> str:
+    """Return the path as workers can use it, who run in other directories; addresses stay."""
+    return path if "://" in path else str((here or Path.cwd()) / Path(path).expanduser())
+
+
+def absolute_if_file(template: str, here: Path | None = None) -> str:
+    """Return the path of a template file; the name of a template stays."""
+    path = (here or Path.cwd()) / template
+    return str(path) if path.is_file() else template
+
+
+def _read_toml(path: Path, path_keys: tuple[str, ...]) -> dict[str, Any]:
+    """Return the file's settings, with its relative paths made absolute."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: cannot be read as TOML settings: {error}") from None
+    here = path.absolute().parent
+    for key in path_keys:
+        values |= {key: _absolute_value(values[key], here)} if key in values else {}
+    corpus = values.get("corpus")
+    if isinstance(corpus, dict) and isinstance(corpus.get("template"), str):
+        corpus["template"] = absolute_if_file(corpus["template"], here)
+    return values
+
+
+def _absolute_value(value: Any, here: Path) -> Any:
+    """Return a path, or the paths of a list, made absolute; what is neither stays to be refused."""
+    if isinstance(value, list):
+        return [_absolute_value(each, here) for each in value]
+    return absolute(value, here) if isinstance(value, str) else value
+
+
+def _merged(values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with every flag that was given laid over it."""
+    merged = dict(values)
+    for key, flag in flags.items():
+        below = merged.get(key, {})
+        if isinstance(flag, dict) and isinstance(below, dict):
+            if given := _merged(below, flag):
+                merged[key] = given
+        elif isinstance(flag, dict):
+            continue  # the file has something else where a table belongs, and is told so
+        elif flag is not None:
+            merged[key] = flag
+    return merged
+
+
+def _problem(
+    model: type[Settings], location: tuple[int | str, ...], message: str, value: object
+) -> str:
+    """Return one line for one wrong key, with the nearest right one if it is merely misspelt."""
+    name = ".".join(str(part) for part in location)
+    if not message.startswith("Extra inputs"):
+        return f"{name}: {message} (got {shortened(value)})"
+    fields: Any = model.model_fields
+    for part in location[:-1]:
+        fields = fields[part].annotation.model_fields
+    near = get_close_matches(str(location[-1]), fields, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"known keys: {', '.join(fields)}"
+    return f"{name}: unknown key; {hint}"
