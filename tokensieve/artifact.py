@@ -2,6 +2,7 @@
 
     <kind>/<id>/PLAN.json                     what is made, from what; its hash is the id
                /<part>/00007-<sha16>.parquet  immutable, named by its content
+               /<folder>-<sha16>/<file>       a folder of files, named by its whole content
                /receipts/00007.json           the shard's commit: files, hashes, counts
                /COMMIT.json                   the artifact's commit: all receipts, in order
 
@@ -17,6 +18,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -25,12 +28,12 @@ from pydantic import BaseModel, ConfigDict
 
 from tokensieve.documents import Document, canonical_json, content_id, parsed, sealed_json
 from tokensieve.errors import ConflictError, DamagedError, shortened
-from tokensieve.storage import LocalStorage, sha256_hex
+from tokensieve.storage import LocalStorage, file_sha256, sha256_hex
 
 CODE_VERSION = 1
 """Raised when the same plan would give other numbers or another file format."""
 
-KINDS = ("corpora", "scores", "selections")
+KINDS = ("corpora", "scores", "selections", "models", "evaluations")
 
 
 class FileRecord(BaseModel):
@@ -41,7 +44,8 @@ class FileRecord(BaseModel):
     key: str
     num_bytes: int
     sha256: str
-    num_rows: int
+    num_rows: int | None
+    """Unset: it is no table."""
 
 
 class Receipt(BaseModel):
@@ -100,7 +104,7 @@ class Artifact:
         """
         receipt = self.stated_receipt(shard)
         for file in receipt.files.values() if receipt else ():
-            self.read_file(shard, file)
+            self.verify_file(shard, file)
         return receipt
 
     def stated_receipt(self, shard: int) -> Receipt | None:
@@ -124,13 +128,20 @@ class Artifact:
         return {s for s in range(self.num_shards) if self.storage.exists(self._receipt_key(s))}
 
     def publish(
-        self, shard: int, tables: Mapping[str, pa.Table], counts: Mapping[str, int]
+        self,
+        shard: int,
+        tables: Mapping[str, pa.Table],
+        counts: Mapping[str, int],
+        folders: Mapping[str, Path] = MappingProxyType({}),
     ) -> Receipt:
-        """Publish the shard's tables (by part), then its receipt; return the one that stands.
+        """Publish the shard's tables and folders (by part), then its receipt; return that.
 
-        If another writer was first, its receipt stands and is returned.
+        Folders lie in the storage's scratch. If another writer was first, its receipt stands and is
+        returned.
         """
         files = {part: self._publish_table(part, shard, table) for part, table in tables.items()}
+        for name, folder in folders.items():
+            files |= self._publish_folder(name, shard, folder)
         abort_point("after_shard_publish", shard)
         receipt = Receipt(plan=self.id, shard=shard, files=files, counts=dict(counts))
         key = self._receipt_key(shard)
@@ -190,23 +201,56 @@ class Artifact:
         try:
             data = self.storage.read_verified(file.key, file.sha256)
         except DamagedError as error:
-            here = self.storage.path(self.key)
-            raise DamagedError(
-                f"{error} To make it anew, delete it, {here}/{self._receipt_name(shard)} and "
-                f"{here}/COMMIT.json, as far as they are there, and run the same command again; "
-                "all other shards are kept."
-            ) from None
+            raise self._damaged(shard, error) from None
         self._check(self._receipt_name(shard), "num_bytes", file.num_bytes, len(data))
         return data
+
+    def verify_file(self, shard: int, file: FileRecord) -> None:
+        """Raise DamagedError if a shard's file, of any size, is not as published."""
+        try:
+            num_bytes = self.storage.verify(file.key, file.sha256)
+        except DamagedError as error:
+            raise self._damaged(shard, error) from None
+        self._check(self._receipt_name(shard), "num_bytes", file.num_bytes, num_bytes)
+
+    def folder(self, receipt: Receipt, name: str) -> Path:
+        """Return where a folder of the receipt lies; its files are not looked at."""
+        return self.storage.path(self._folder_key(name, _hashes(receipt, name)))
+
+    def _damaged(self, shard: int, error: DamagedError) -> DamagedError:
+        here = self.storage.path(self.key)
+        return DamagedError(
+            f"{error} To make it anew, delete it, {here}/{self._receipt_name(shard)} and "
+            f"{here}/COMMIT.json, as far as they are there, and run the same command again; "
+            "all other shards are kept."
+        )
 
     def _publish_table(self, part: str, shard: int, table: pa.Table) -> FileRecord:
         data = parquet_bytes(table)
         sha256 = sha256_hex(data)
-        key = self._file_key(part, shard, sha256)
+        key = self._table_key(part, shard, sha256)
         file = FileRecord(key=key, num_bytes=len(data), sha256=sha256, num_rows=table.num_rows)
         if not self.storage.create(key, data):
             self.read_file(shard, file)
         return file
+
+    def _publish_folder(self, name: str, shard: int, folder: Path) -> dict[str, FileRecord]:
+        """Publish a folder's files under names that no other content can have."""
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+        hashes = {path.name: file_sha256(path) for path in paths}
+        files = {}
+        for path in paths:
+            key = f"{self._folder_key(name, hashes)}/{path.name}"
+            file = FileRecord(
+                key=key,
+                num_bytes=path.stat().st_size,
+                sha256=hashes[path.name],
+                num_rows=None,
+            )
+            if not self.storage.create_from(key, path):
+                self.verify_file(shard, file)
+            files[f"{name}/{path.name}"] = file
+        return files
 
     def _create_same(self, key: str, data: bytes) -> None:
         """Create `key`, or find exactly these bytes there; anything else is a conflict."""
@@ -222,8 +266,18 @@ class Artifact:
     def _receipt_key(self, shard: int) -> str:
         return f"{self.key}/{self._receipt_name(shard)}"
 
-    def _file_key(self, part: str, shard: int, sha256: str) -> str:
+    def _file_key(self, part: str, receipt: Receipt) -> str:
+        """Return where the content of a receipt's part has to lie."""
+        folder, _, name = part.rpartition("/")
+        if folder:
+            return f"{self._folder_key(folder, _hashes(receipt, folder))}/{name}"
+        return self._table_key(part, receipt.shard, receipt.files[part].sha256)
+
+    def _table_key(self, part: str, shard: int, sha256: str) -> str:
         return f"{self.key}/{part}/{shard:05d}-{sha256[:16]}.parquet"
+
+    def _folder_key(self, name: str, hashes: Mapping[str, str]) -> str:
+        return f"{self.key}/{name}-{content_id(hashes)}"
 
     def _parsed_receipt(self, data: bytes, shard: int) -> Receipt:
         name = self._receipt_name(shard)
@@ -236,7 +290,7 @@ class Artifact:
         self._check(name, "plan", receipt.plan, self.id)
         self._check(name, "shard", receipt.shard, shard)
         for part, file in receipt.files.items():
-            self._check(name, f"{part}.key", file.key, self._file_key(part, shard, file.sha256))
+            self._check(name, f"{part}.key", file.key, self._file_key(part, receipt))
 
     def _check(self, name: str, field: str, found: object, wanted: object) -> None:
         if found != wanted:
@@ -285,6 +339,12 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     for each in counts:
         total.update(each)
     return dict(sorted(total.items()))
+
+
+def _hashes(receipt: Receipt, folder: str) -> dict[str, str]:
+    """Return the hash of each file of a folder, by its name in the folder."""
+    parts = ((part.rpartition("/"), file) for part, file in receipt.files.items())
+    return {name: file.sha256 for (place, _, name), file in parts if place == folder}
 
 
 def _counts(receipts: Iterable[Receipt]) -> Iterator[Mapping[str, int]]:

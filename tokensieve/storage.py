@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
 
@@ -24,6 +25,12 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def sha256_hex(data: bytes) -> str:
     """Return the SHA-256 of `data` as 64 hex digits."""
     return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file of any size as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -70,6 +77,28 @@ class LocalStorage:
             finally:
                 partial.unlink(missing_ok=True)
 
+    def create_from(self, key: str, ready: Path) -> bool:
+        """Create `key` with the closed file `ready`, made in `scratch`, like `create`.
+
+        For files that are too large to be held in memory.
+        """
+        final = self.path(key)
+        with _disk_errors(final, ready.stat().st_size):
+            self._make_directory(final.parent)
+            _sync(ready)
+            return _link(ready, final)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """Yield a new directory on the disk of the root, removed at the end of the block."""
+        self._make_directory(self.root)
+        with TemporaryDirectory(prefix=".tmp-", dir=self.root) as directory:
+            yield Path(directory)
+
+    def remove(self, key: str) -> None:
+        """Remove `key` if it exists. For what no document names, such as old checkpoints."""
+        self.path(key).unlink(missing_ok=True)
+
     def replace(self, key: str, ready: Path) -> None:
         """Put the closed file `ready` in the place of `key`, atomically.
 
@@ -92,10 +121,7 @@ class LocalStorage:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ResourceError(
-                f"{self.path(key)}: cannot be read: {error.strerror}. Check the disk and "
-                "permissions, then run the same command again."
-            ) from error
+            raise _unreadable(self.path(key), error) from error
 
     def read_verified(self, key: str, sha256: str) -> bytes:
         """Return the bytes of `key`; raise DamagedError if it is missing or its hash differs."""
@@ -103,11 +129,27 @@ class LocalStorage:
         if data is None:
             raise DamagedError(f"{self.path(key)}: is missing.")
         if sha256_hex(data) != sha256:
-            raise DamagedError(
-                f"{self.path(key)}: its content changed after it was published "
-                f"(wanted sha256 {sha256[:16]}, found {sha256_hex(data)[:16]})."
-            )
+            raise _changed(self.path(key), sha256, sha256_hex(data))
         return data
+
+    def verify(self, key: str, sha256: str) -> int:
+        """Return the size of `key`, of which little is held at a time.
+
+        Raises DamagedError if it is missing or its hash differs, ResourceError if it cannot be
+        read.
+        """
+        path = self.path(key)
+        try:
+            with path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except FileNotFoundError:
+            raise DamagedError(f"{path}: is missing.") from None
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        if found != sha256:
+            raise _changed(path, sha256, found)
+        return size
 
     def probe(self) -> None:
         """Create the root and check that it can link and sync; raise SettingsError if it cannot."""
@@ -143,6 +185,20 @@ class LocalStorage:
             self._make_directory(directory.parent)
             directory.mkdir(exist_ok=True)
             _sync(directory.parent)
+
+
+def _unreadable(path: Path, error: OSError) -> ResourceError:
+    return ResourceError(
+        f"{path}: cannot be read: {error.strerror}. Check the disk and permissions, then run the "
+        "same command again."
+    )
+
+
+def _changed(path: Path, wanted: str, found: str) -> DamagedError:
+    return DamagedError(
+        f"{path}: its content changed after it was published "
+        f"(wanted sha256 {wanted[:16]}, found {found[:16]})."
+    )
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -6,7 +6,7 @@ CREATE TABLE shards (
     part VARCHAR NOT NULL,
     file VARCHAR NOT NULL,  -- below the workspace
     bytes BIGINT NOT NULL,
-    num_rows BIGINT NOT NULL,
+    num_rows BIGINT,  -- NULL: it is no table
     sha256 VARCHAR NOT NULL,
     PRIMARY KEY (artifact, shard, part)
 );

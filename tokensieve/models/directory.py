@@ -4,7 +4,6 @@ Everything here reads names, sizes, JSON and safetensors headers. Nothing is imp
 handed to transformers, so a hostile directory is refused before any code could run.
 """
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from tokensieve.documents import canonical_json
 from tokensieve.errors import InputError, shortened
-from tokensieve.storage import sha256_hex
+from tokensieve.storage import file_sha256, sha256_hex
 
 _ALLOWED = {
     *(".json", ".safetensors", ".model", ".txt", ".jinja"),  # what a model is made of
@@ -66,7 +65,7 @@ def model_fingerprint(path: str) -> str:
     names = ["config.json", *(file.name for file in root.glob("*.safetensors")), _INDEX]
     files = [root / name for name in sorted(names) if (root / name).exists()]
     with ThreadPoolExecutor(max_workers=8) as threads:
-        hashes = threads.map(_file_sha256, files)
+        hashes = threads.map(file_sha256, files)
         return sha256_hex(canonical_json({f.name: h for f, h in zip(files, hashes, strict=True)}))
 
 
@@ -88,11 +87,6 @@ def model_context(path: str) -> int:
     places = [config, text] if isinstance(text, dict) else [config]
     said = [place.get(key) for place in places for key in _CONTEXT_KEYS]
     return min((context for context in said if isinstance(context, int)), default=_ANY_CONTEXT)
-
-
-def _file_sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _files(root: Path) -> Iterator[Path]:
