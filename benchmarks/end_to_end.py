@@ -76,7 +76,7 @@ def _print_steps(workspace: Path, began: float, wall: float) -> None:
     """Print the seconds between the documents that end each step."""
     storage = LocalStorage(workspace)
     [run] = all_runs(storage)
-    made = run.rounds[0].artifacts(storage)
+    made = run.planned_rounds(storage)[0].artifacts(storage)
     ends = {"set-up: start, server, plan": f"runs/{run.name}/RUN.json"}
     names = {"corpus": "ingest", "scores.base": "scoring: base, with start of Ray"}
     names |= {"scores.reference": "scoring: reference", "selection": "selection"}
@@ -110,7 +110,7 @@ def _load(workspace: Path, path: str, threads: int) -> None:
     global _corpus, _commit, _model
     torch.set_num_threads(threads)
     storage = LocalStorage(workspace)
-    _corpus = all_runs(storage)[0].rounds[0].artifacts(storage)["corpus"]
+    _corpus = all_runs(storage)[0].planned_rounds(storage)[0].artifacts(storage)["corpus"]
     _commit = _corpus.committed()
     _model = load_model(path, resolved_dtype("auto", on_gpu=False), num_gpus=0)
 

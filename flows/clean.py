@@ -22,10 +22,10 @@ from tokensieve.settings import CleanSettings
 def clean(settings: CleanSettings) -> Summary:
     """Return what was kept and dropped, and where the dataset, the scores and the index lie."""
     plan = plan_run(settings)
-    begin_attempt(plan)
-    make_corpus(plan)
-    for role in plan.models:
-        score_corpus(plan, role)
-    select_tokens(plan)
-    record_round(plan)
-    return summarise_round(plan)
+    begin_attempt(plan.storage, plan.run)
+    make_corpus(plan.corpus)
+    for scoring in plan.scorings:
+        score_corpus(scoring)
+    select_tokens(plan.selection)
+    record_round(plan.storage, plan.run, plan.round)
+    return summarise_round(plan.storage, plan.run, plan.round)

@@ -29,7 +29,7 @@ def finished_rounds(storage: LocalStorage) -> Finished:
     """Return every finished round of the workspace, by run, round and the ids it names."""
     rounds: Finished = {}
     for run_ in all_runs(storage):
-        for round in run_.finished_rounds(storage):
+        for round in (finished.round for finished in run_.finished_rounds(storage)):
             base, reference = round.scores.get("base"), round.scores.get("reference")
             key = (run_.name, round.round, round.corpus, base, reference, round.selection)
             rounds[key] = (run_, round)

@@ -12,33 +12,33 @@ from tasks.progress import step_progress
 from tokensieve.artifact import Commit, Receipt, summed
 from tokensieve.ingest.duplicates import find_duplicates
 from tokensieve.ingest.quarantine import check_quarantine, quarantine_lines
-from tokensieve.planning import CleanPlan
+from tokensieve.planning import CorpusStep
 
 INLINE_BYTES = 32 * 2**20
 """Below this, starting workers takes longer than the work."""
 
 
 @task(name="make-corpus", task_run_name="make-corpus", cache_policy=NO_CACHE)
-def make_corpus(plan: CleanPlan) -> Commit:
+def make_corpus(step: CorpusStep) -> Commit:
     """Return the corpus's commit: every row became a sample, was quarantined or was skipped.
 
     Raises QuarantineError if more rows are bad than the settings allow; finished shards are kept.
     """
-    corpus, settings = plan.corpus, plan.settings
+    corpus, settings = step.artifact, step.settings
     commit = corpus.committed()
     if commit is not None:
         get_run_logger().info("corpus %s: done before", corpus.id)
-        check_quarantine(commit.totals, settings.corpus.max_quarantine)
+        check_quarantine(commit.totals, settings.max_quarantine)
         return commit
-    _make_shards(plan)
+    _make_shards(step)
     receipts = corpus.stated_receipts()  # commit() looks at every file
     _tell(quarantine_lines(corpus.read_table(receipt, "rejected") for receipt in receipts))
     counts = summed(receipt.counts for receipt in receipts)
-    assert counts["rows"] == sum(plan.inventory.num_rows), "a row of the inventory was lost"
-    assert counts["blank"] == sum(plan.inventory.num_blank), "a blank line was lost"
-    check_quarantine(counts, settings.corpus.max_quarantine)
+    assert counts["rows"] == sum(step.inventory.num_rows), "a row of the inventory was lost"
+    assert counts["blank"] == sum(step.inventory.num_blank), "a blank line was lost"
+    check_quarantine(counts, settings.max_quarantine)
     rows = [corpus.read_table(receipt, "rows") for receipt in receipts]
-    duplicates = find_duplicates(rows, plan.inventory.files)
+    duplicates = find_duplicates(rows, step.inventory.files)
     _tell(duplicates.warnings)
     get_run_logger().info("%d samples repeat an earlier one and are skipped", duplicates.num_rows)
     return corpus.commit({"duplicates": duplicates.rows})
@@ -50,16 +50,18 @@ def _tell(lines: Iterable[str]) -> None:
         print(line, file=sys.stderr)
 
 
-def _make_shards(plan: CleanPlan) -> None:
+def _make_shards(step: CorpusStep) -> None:
     """Make the shards that are not there yet: here if they are few, else on the cluster."""
-    corpus, inventory = plan.corpus, plan.inventory
+    corpus, inventory = step.artifact, step.inventory
     pending = sorted(set(range(corpus.num_shards)) - corpus.done_shards())
-    jobs = [IngestJob(plan.storage, corpus.id, inventory.shards[shard], shard) for shard in pending]
+    jobs = [
+        IngestJob(corpus.storage, corpus.id, inventory.shards[shard], shard) for shard in pending
+    ]
     if not jobs:
         return
     num_bytes = sum(file.num_bytes for file in inventory.files)
-    template, max_length = plan.settings.corpus.template, corpus.plan["max_length"]
-    arguments = (inventory.files, plan.settings.base, template, max_length)
+    max_length = corpus.plan["max_length"]
+    arguments = (inventory.files, step.base, step.settings.template, max_length)
     done_before = corpus.num_shards - len(jobs)
     with step_progress("make corpus", corpus.num_shards, done_before, "shards") as bar:
         done: list[Receipt] = []
@@ -73,5 +75,5 @@ def _make_shards(plan: CleanPlan) -> None:
             for job in jobs:
                 count(worker.run(job))
         else:
-            with connect(plan.settings.cluster).cpu_pool(IngestWorker, *arguments) as pool:
+            with connect(step.cluster).cpu_pool(IngestWorker, *arguments) as pool:
                 pool.run(jobs, count)

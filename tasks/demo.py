@@ -81,7 +81,7 @@ class _Seen:
 def _seen(storage: LocalStorage, run: str) -> _Seen:
     found = load_run(storage, run)
     assert found is not None, f"{run}: the flow made it"
-    made = found.rounds[0].artifacts(storage)
+    made = found.planned_rounds(storage)[0].artifacts(storage)
     corpus = made["corpus"].committed()
     assert corpus is not None
     shards = [read_shard(made["corpus"], corpus, n) for n in range(made["corpus"].num_shards)]

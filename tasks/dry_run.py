@@ -45,7 +45,7 @@ def estimate_run(settings: CleanSettings) -> str:
     tokens = round(counts["tokens"] * _scale(plan))
     facts = {
         "input": f"{len(plan.inventory.files)} files, {_size(_input_bytes(plan))}, "
-        f"{plan.corpus.num_shards} shards",
+        f"{plan.corpus.artifact.num_shards} shards",
         "sample": f"{counts['rows']:,} rows = {counts['scored']:,} samples + "
         f"{counts.get('quarantined', 0):,} quarantined + {counts.get('skipped', 0):,} skipped",
         "tokens": f"about {tokens:,}; {counts['response_tokens'] / max(1, counts['tokens']):.0%} "
@@ -66,7 +66,7 @@ def _scale(plan: CleanPlan) -> float:
 
 def _first_shard(plan: CleanPlan) -> BuiltShard:
     settings, inventory = plan.settings, plan.inventory
-    max_length = plan.corpus.plan["max_length"]
+    max_length = plan.corpus.artifact.plan["max_length"]
     encoder = load_encoder(settings.base, settings.corpus.template, max_length)
     with RowReader(inventory.files) as reader:
         return build_shard(reader, inventory.shards[0], encoder)
@@ -78,7 +78,7 @@ def _costs(plan: CleanPlan, shard: Shard, tokens: int) -> dict[str, str]:
         return {"time": "seconds: the method needs no model"}
     cluster = connect(plan.settings.cluster)
     measured = _measured(plan, shard, cluster.gpus_per_worker)
-    todo = [role for role, scores in plan.scores.items() if scores.committed() is None]
+    todo = [step.role for step in plan.scorings if step.artifact.committed() is None]
     seconds = tokens * measured.seconds_per_token * len(todo) / cluster.num_workers
     free = psutil.disk_usage(str(_existing(plan))).free
     return {

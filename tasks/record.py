@@ -9,12 +9,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
 from sql.index import update_index
-from tokensieve.planning import CleanPlan
-from tokensieve.runs import Attempt
+from tokensieve.runs import Attempt, Outcome, Round, Run
+from tokensieve.storage import LocalStorage
 
 
 @task(name="begin-attempt", task_run_name="begin-attempt", cache_policy=NO_CACHE)
-def begin_attempt(plan: CleanPlan) -> None:
+def begin_attempt(storage: LocalStorage, run: Run) -> None:
     """Record this process, so that status can tell a running run from an interrupted one."""
     attempt = Attempt(
         flow_run=str(flow_run.id),
@@ -22,11 +22,13 @@ def begin_attempt(plan: CleanPlan) -> None:
         pid=os.getpid(),
         started=psutil.Process().create_time(),
     )
-    attempt.publish(plan.storage, plan.run.name)
+    attempt.publish(storage, run.name)
 
 
 @task(name="record-round", task_run_name="record-round", cache_policy=NO_CACHE)
-def record_round(plan: CleanPlan) -> None:
+def record_round(
+    storage: LocalStorage, run: Run, round: Round, outcome: Outcome | None = None
+) -> None:
     """Create the round's document: everything it names is committed. Then bring the index up."""
-    plan.run.finish_round(plan.storage, plan.run.rounds[0])
-    update_index(plan.storage)
+    run.finish_round(storage, round, outcome)
+    update_index(storage)

@@ -7,7 +7,7 @@ from ray_cluster.cluster import connect
 from ray_cluster.scoring_worker import ScoringJob, ScoringWorker
 from tasks.progress import step_progress
 from tokensieve.artifact import Commit, Receipt
-from tokensieve.planning import CleanPlan
+from tokensieve.planning import ScoringStep
 from tokensieve.scoring import check_finite
 
 _REMARKABLE = {
@@ -17,33 +17,33 @@ _REMARKABLE = {
 """Counts that a user should hear of."""
 
 
-@task(name="score-corpus", task_run_name="score-{role}", cache_policy=NO_CACHE)
-def score_corpus(plan: CleanPlan, role: str) -> Commit:
+@task(name="score-corpus", task_run_name="score-{step.role}", cache_policy=NO_CACHE)
+def score_corpus(step: ScoringStep) -> Commit:
     """Return the commit of the role's scores. Finished shards are kept, so a re-run resumes.
 
     Raises InputError if too many scores are not finite.
     """
-    scores, log = plan.scores[role], get_run_logger()
+    scores, log = step.artifact, get_run_logger()
     commit = scores.committed()
     if commit is None:
-        _score_shards(plan, role)
+        _score_shards(step)
         commit = scores.commit()
     else:
-        log.info("scores %s of the %s: done before", scores.id, role)
+        log.info("scores %s of the %s: done before", scores.id, step.role)
     for count, meaning in _REMARKABLE.items():
         if commit.totals[count]:
-            log.warning("%s: %d %s", role, commit.totals[count], meaning)
-    _check(plan, role, commit.totals["non_finite_tokens"], commit.totals["response_tokens"])
+            log.warning("%s: %d %s", step.role, commit.totals[count], meaning)
+    _check(step, commit.totals["non_finite_tokens"], commit.totals["response_tokens"])
     return commit
 
 
-def _score_shards(plan: CleanPlan, role: str) -> None:
+def _score_shards(step: ScoringStep) -> None:
     """Score the shards that are not there yet."""
-    scores, model, corpus = plan.scores[role], plan.models[role], plan.corpus.committed()
+    scores, corpus = step.artifact, step.corpus.committed()
     assert corpus is not None, "the flow makes the corpus first"
     finished = scores.done_shards()
     jobs = [
-        ScoringJob(plan.storage, plan.corpus.id, scores.id, model, plan.settings.scoring, shard)
+        ScoringJob(scores.storage, step.corpus.id, scores.id, step.model, step.settings, shard)
         for shard in range(scores.num_shards)
         if shard not in finished
     ]
@@ -54,15 +54,14 @@ def _score_shards(plan: CleanPlan, role: str) -> None:
     def look_at(receipt: Receipt) -> None:
         nonlocal num_wrong
         num_wrong += receipt.counts["non_finite_tokens"]
-        _check(plan, role, num_wrong, corpus.totals["response_tokens"])
+        _check(step, num_wrong, corpus.totals["response_tokens"])
 
-    with step_progress(f"score {role}", sum(sizes), done) as bar:
+    with step_progress(f"score {step.role}", sum(sizes), done) as bar:
         if jobs:
-            cluster = connect(plan.settings.cluster)
+            cluster = connect(step.cluster)
             pool = cluster.pool(ScoringWorker, cluster.gpus_per_worker)
             pool.run(jobs, look_at, bar.advance_to)
 
 
-def _check(plan: CleanPlan, role: str, num_wrong: int, num_response: int) -> None:
-    limit = plan.settings.scoring.max_non_finite
-    check_finite(plan.models[role].path, num_wrong, num_response, limit)
+def _check(step: ScoringStep, num_wrong: int, num_response: int) -> None:
+    check_finite(step.model.path, num_wrong, num_response, step.settings.max_non_finite)

@@ -9,21 +9,21 @@ from tasks.progress import step_progress
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import Float32s, Shard, read_shard, score_column
 from tokensieve.methods import Evidence, Method, find_method
-from tokensieve.planning import CleanPlan
+from tokensieve.planning import SelectionStep
 from tokensieve.selection import select_shard, selection_tables
 from tokensieve.thresholds import find_thresholds
 
 
 @task(name="select-tokens", task_run_name="select-tokens", cache_policy=NO_CACHE)
-def select_tokens(plan: CleanPlan) -> Commit:
+def select_tokens(step: SelectionStep) -> Commit:
     """Return the selection's commit: one weight for every token, and the training view."""
-    selection, settings = plan.selection, plan.settings.selection
+    selection, settings = step.artifact, step.settings
     commit = selection.committed()
     if commit is not None:
         get_run_logger().info("selection %s: done before", selection.id)
         return commit
     method = find_method(settings.method)
-    rule, evidence = method.rule(settings), _EvidenceReader(plan, method)
+    rule, evidence = method.rule(settings), _EvidenceReader(step, method)
     thresholds = find_thresholds(
         lambda shard: method.scored(evidence.read(shard)), selection.num_shards, rule
     )
@@ -44,11 +44,11 @@ def select_tokens(plan: CleanPlan) -> Commit:
 class _EvidenceReader:
     """Reads what a method looks at, shard by shard, each file verified."""
 
-    def __init__(self, plan: CleanPlan, method: Method) -> None:
-        self._corpus = _with_commit(plan.corpus)
-        self._scores = {role: _with_commit(plan.scores[role]) for role in method.roles}
+    def __init__(self, step: SelectionStep, method: Method) -> None:
+        self._corpus = _with_commit(step.corpus)
+        self._scores = {role: _with_commit(scores) for role, scores in step.scores.items()}
         self._columns = method.columns
-        self._seed = plan.settings.selection.seed
+        self._seed = step.settings.seed
 
     def read(self, number: int) -> Evidence:
         shard = read_shard(*self._corpus, number)

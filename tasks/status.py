@@ -58,7 +58,7 @@ def _described(
     stale = seen is not None and not alive and seen not in _EXPECTED.get(state, {seen})
     remark = f" (Prefect says {seen}, which is stale)" if stale else ""
     lines = [f"{run.name}: {state}{advice}{remark}"]
-    for round in run.rounds:
+    for round in run.planned_rounds(storage):
         for step, artifact in round.artifacts(storage).items():
             lines.append(f"  {step:<18} {artifact.key:<32} {_progress(artifact)}")
     return lines
@@ -68,7 +68,7 @@ def _state(
     storage: LocalStorage, run: Run, tried: list[Attempt], alive: list[int]
 ) -> tuple[str, str]:
     """Return the run's state in a word or two, and what more there is to say."""
-    if len(run.finished_rounds(storage)) == len(run.rounds):
+    if run.is_finished(storage):
         return "done", ""
     if alive:
         return "running", f" (process {alive[-1]})"

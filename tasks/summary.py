@@ -8,8 +8,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 import sql
+from tokensieve.artifact import Artifact
 from tokensieve.errors import shortened
-from tokensieve.planning import CleanPlan
+from tokensieve.runs import Round, Run
+from tokensieve.storage import LocalStorage
 
 MAX_SOURCES = 20
 """Sources that the terminal lists: those that lost the largest share come first."""
@@ -73,14 +75,14 @@ class Summary:
 
 
 @task(name="summarise-round", task_run_name="summarise-round", cache_policy=NO_CACHE)
-def summarise_round(plan: CleanPlan) -> Summary:
-    """Return the summary of the run's round, and show it in the Prefect UI."""
-    names: dict[str, str | int] = {"run": plan.run.name, "round": 0}
-    with sql.connect_published(plan.storage) as connection:
+def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
+    """Return the summary of a finished round, and show it in the Prefect UI."""
+    names: dict[str, str | int] = {"run": run.name, "round": round.round}
+    with sql.connect_published(storage) as connection:
         [stats] = _rows(sql.run(connection, "summarise_round", **names))
         sources = _rows(sql.run(connection, "list_sources", **names))
-    summary = Summary(plan.run.name, stats, sources, _places(plan))
-    create_markdown_artifact(summary.markdown(), key="summary", description=plan.run.name)
+    summary = Summary(run.name, stats, sources, _places(storage, round.artifacts(storage)))
+    create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
     create_table_artifact(shown, key="sources", description="Kept and dropped by source")
     return summary
@@ -92,13 +94,16 @@ def _rows(answer: Any) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
-def _places(plan: CleanPlan) -> dict[str, str]:
-    path = plan.storage.path
-    scores = {f"{role}": str(path(artifact.key)) for role, artifact in plan.scores.items()}
+def _places(storage: LocalStorage, made: dict[str, Artifact]) -> dict[str, str]:
+    scores = {
+        step.removeprefix("scores."): str(storage.path(artifact.key))
+        for step, artifact in made.items()
+        if artifact.kind == "scores"
+    }
     return {
-        "dataset": f"{path(plan.selection.key)}/train/*.parquet",
+        "dataset": f"{storage.path(made['selection'].key)}/train/*.parquet",
         **scores,
-        "index": str(sql.index_path(plan.storage)),
+        "index": str(sql.index_path(storage)),
     }
 
 

@@ -109,21 +109,22 @@ def finish_run(
     """Return a run whose rounds, (corpus, scores by role, selection) each, are all finished."""
     run = Run(
         name=name,
+        flow="clean",
         settings={"method": "fixed-model"},
         inputs=[{"name": "a.jsonl", "num_bytes": 1, "sha256": "0" * 64}],
         models={},
-        rounds=[
-            Round(
-                round=number,
-                corpus=corpus.id,
-                scores={role: artifact.id for role, artifact in scores.items()},
-                selection=selection.id,
-            )
-            for number, (corpus, scores, selection) in enumerate(rounds)
-        ],
+        corpora={"drop": rounds[0][0].id},
+        num_rounds=len(rounds),
     )
     run.publish(storage)
-    for round in run.rounds:
+    for number, (corpus, scores, selection) in enumerate(rounds):
+        round = Round(
+            round=number,
+            corpus=corpus.id,
+            scores={role: artifact.id for role, artifact in scores.items()},
+            selection=selection.id,
+        )
+        run.begin_round(storage, round)
         run.finish_round(storage, round)
     return run
 

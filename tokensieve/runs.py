@@ -1,12 +1,16 @@
-"""Runs: which artifacts each round of a run uses and makes.
+"""Runs: which artifacts each round of a run uses and makes, and how the round ended.
 
-    runs/<name>/RUN.json          created before the work: settings, inputs, models, artifact ids
-               /round-000.json    created when everything the round names is committed
+    runs/<name>/RUN.json               created before the work: settings, inputs, models, corpora
+               /round-000-plan.json    created before the round: the ids of its artifacts
+               /round-000.json         created when all of them are committed: the outcome
+               /arms/<arm>-<seed>.json created when an arm of a comparison is evaluated
+               /attempts/<id>.json     who worked on it; for people
 
-All ids are known before any work is done, because an id hashes a plan and not a result. A one-shot
-clean is round 0.
+The ids of a round are known before its work is done, because an id hashes a plan and not a result.
+A one-shot clean is round 0; a round of an evolving reference is planned when the one before ended.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
@@ -17,10 +21,12 @@ from tokensieve.errors import ConflictError, DamagedError, shortened
 from tokensieve.storage import LocalStorage
 
 
-class Round(BaseModel):
-    """The artifacts of one turn of score and select."""
-
+class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Round(_Document):
+    """The artifacts of one turn of score, select and train."""
 
     round: int
     corpus: str
@@ -29,55 +35,162 @@ class Round(BaseModel):
     """Id of the scores by role: `base`, `reference`."""
     selection: str
     """Id of the selection."""
+    model: str | None = None
+    """Id of the model that is trained on it."""
 
     def names(self) -> dict[str, tuple[str, str]]:
         """Return kind and id of each artifact by step name, in the order in which they are made."""
         named = {"corpus": ("corpora", self.corpus)}
         named |= {f"scores.{role}": ("scores", id) for role, id in self.scores.items()}
-        return named | {"selection": ("selections", self.selection)}
+        named |= {"selection": ("selections", self.selection)}
+        return named | ({"model": ("models", self.model)} if self.model else {})
 
     def artifacts(self, storage: LocalStorage) -> dict[str, Artifact]:
         """Return the declared artifacts by step name, in the order in which they are made."""
         return {step: load_artifact(storage, *name) for step, name in self.names().items()}
 
 
-class Run(BaseModel):
-    """One run: what was asked for, of what, and where the results will lie."""
+class Outcome(_Document):
+    """What became of the model that a round trained."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    promoted: bool
+    """Whether it is the reference from now on; if not, the former one stays."""
+    reason: str
+    loss_before: float | None
+    """Held-out loss of the former reference in nats per token. Unset: nothing is held out."""
+    loss_after: float | None
+    """Held-out loss of the new model."""
+
+
+class FinishedRound(_Document):
+    """A round whose artifacts are committed."""
+
+    round: Round
+    outcome: Outcome | None
+    """Unset: it trained no model."""
+
+
+class Arm(_Document):
+    """One arm of a comparison, trained with one seed and evaluated."""
+
+    arm: str
+    seed: int
+    selections: list[str]
+    """Ids; several where the arm goes in rounds."""
+    models: list[str]
+    """Ids; the last one was evaluated."""
+    loss: float
+    """Held-out loss in nats per token."""
+    exact_match: float | None
+    tasks: dict[str, float]
+    """Value of each lm-eval task and metric."""
+    kept_share: float
+    forward_passes: float
+    """What selecting and training cost, in forward passes over the corpus."""
+
+
+class Run(_Document):
+    """One run: what was asked for, of what, and how many rounds it has at most."""
 
     name: str
+    flow: str
+    """`clean`, `train`, `evolve` or `compare`."""
     settings: dict[str, Any]
     """The settings that decide the result, as JSON values."""
     inputs: list[dict[str, Any]]
     """Name, source, format, num_bytes and sha256 of each input file."""
     models: dict[str, dict[str, str]]
     """`fingerprint` of each model by role: its content, wherever it lies."""
-    rounds: list[Round]
-    """The rounds as planned."""
+    corpora: dict[str, str]
+    """Id of each corpus made of input files, by role: `drop`, `warmup`, `holdout`."""
+    num_rounds: int
 
     def publish(self, storage: LocalStorage) -> None:
         """Create RUN.json, or find the same there."""
-        _create_same(storage, f"runs/{self.name}/RUN.json", self)
+        _create_same(storage, f"{self._key}/RUN.json", self)
 
-    def finish_round(self, storage: LocalStorage, round: Round) -> None:
+    def begin_round(self, storage: LocalStorage, round: Round) -> None:
+        """Create the round's plan, or find the same there."""
+        _create_same(storage, f"{self._round_key(round.round)}-plan.json", round)
+
+    def finish_round(
+        self, storage: LocalStorage, round: Round, outcome: Outcome | None = None
+    ) -> None:
         """Create the round's document: everything it names is committed."""
-        _create_same(storage, _round_key(self.name, round.round), round)
+        finished = FinishedRound(round=round, outcome=outcome)
+        _create_same(storage, f"{self._round_key(round.round)}.json", finished)
 
-    def finished_rounds(self, storage: LocalStorage) -> list[Round]:
-        """Return the planned rounds whose document stands; DamagedError if one was edited."""
-        return [round for round in self.rounds if self.has_finished(storage, round)]
+    def planned_rounds(self, storage: LocalStorage) -> list[Round]:
+        """Return the rounds that were begun, in order; DamagedError if a plan was edited."""
+        return list(self._documents(storage, Round, "-plan"))
 
-    def has_finished(self, storage: LocalStorage, round: Round) -> bool:
-        """Return whether the round's document stands; DamagedError if it was edited."""
-        key = _round_key(self.name, round.round)
+    def finished_rounds(self, storage: LocalStorage) -> list[FinishedRound]:
+        """Return the finished rounds in order; DamagedError if one is not what was planned."""
+        finished = list(self._documents(storage, FinishedRound, ""))
+        for each, planned in zip(finished, self.planned_rounds(storage), strict=False):
+            if each.round != planned:
+                key = self._round_key(planned.round)
+                raise DamagedError(
+                    f"{storage.path(key)}.json: the whole file: is not the round that "
+                    f"{storage.path(key).name}-plan.json plans. It was edited, or moved; delete it "
+                    "and run the same command again."
+                )
+        return finished
+
+    def is_finished(self, storage: LocalStorage) -> bool:
+        """Return whether every round it can have is finished, or it was stopped on purpose."""
+        return len(self.finished_rounds(storage)) == self.num_rounds or self.stopped(storage) != ""
+
+    def stop(self, storage: LocalStorage, reason: str) -> None:
+        """Record that no further round will be done, and why."""
+        _create_same(storage, f"{self._key}/STOPPED.json", _Stopped(reason=reason))
+
+    def stopped(self, storage: LocalStorage) -> str:
+        """Return why the run was stopped before its last round; empty if it was not."""
+        key = f"{self._key}/STOPPED.json"
         data = storage.read(key)
-        if data not in (None, sealed_json(round)):
-            raise DamagedError(
-                f"{storage.path(key)}: the whole file: is not the round that RUN.json plans. It "
-                "was edited, or moved; delete it and run the same command again."
-            )
-        return data is not None
+        return "" if data is None else parsed(_Stopped, data, str(storage.path(key))).reason
+
+    def finish_arm(self, storage: LocalStorage, arm: Arm) -> None:
+        """Create the arm's document: everything it names is committed."""
+        _create_same(storage, self._arm_key(arm.arm, arm.seed), arm)
+
+    def finished_arm(self, storage: LocalStorage, arm: str, seed: int) -> Arm | None:
+        """Return the arm's document, or None if it is not finished."""
+        key = self._arm_key(arm, seed)
+        data = storage.read(key)
+        return None if data is None else parsed(Arm, data, str(storage.path(key)))
+
+    def finished_arms(self, storage: LocalStorage) -> list[Arm]:
+        """Return the arms that are finished, in the order of their settings."""
+        arms, seeds = self.settings.get("arms", []), self.settings.get("seeds", [])
+        found = [self.finished_arm(storage, arm, seed) for arm in arms for seed in seeds]
+        return [arm for arm in found if arm is not None]
+
+    @property
+    def _key(self) -> str:
+        return f"runs/{self.name}"
+
+    def _round_key(self, round: int) -> str:
+        return f"{self._key}/round-{round:03d}"
+
+    def _arm_key(self, arm: str, seed: int) -> str:
+        return f"{self._key}/arms/{arm}-{seed}.json"
+
+    def _documents(self, storage: LocalStorage, model: type[Any], ending: str) -> Iterator[Any]:
+        """Yield the documents of the rounds until the first that is not there."""
+        for number in range(self.num_rounds):
+            key = f"{self._round_key(number)}{ending}.json"
+            data = storage.read(key)
+            if data is None:
+                return
+            yield parsed(model, data, str(storage.path(key)))
+
+
+class _Stopped(_Document):
+    """Why a run ends before its last round."""
+
+    reason: str
 
 
 def load_run(storage: LocalStorage, name: str) -> Run | None:
@@ -101,20 +214,17 @@ def all_runs(storage: LocalStorage) -> list[Run]:
     return [run for run in runs if run is not None]
 
 
-def _round_key(name: str, round: int) -> str:
-    return f"runs/{name}/round-{round:03d}.json"
-
-
 def _create_same(storage: LocalStorage, key: str, document: BaseModel) -> None:
     data = sealed_json(document)
     if not storage.create(key, data) and storage.read(key) != data:
-        raise ConflictError(f"{storage.path(key)}: another run of this name stands there")
+        raise ConflictError(
+            f"{storage.path(key)}: stands there with other content than this run gives it. Was it "
+            "edited, or written by another version? Move the run's directory away and run again."
+        )
 
 
-class Attempt(BaseModel):
+class Attempt(_Document):
     """One process that worked on a run. For people: no decision rests on it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     flow_run: str
     """Id of the Prefect flow run."""

@@ -7,6 +7,7 @@ from typing import ParamSpec, TypeVar
 from tokensieve.artifact import KINDS, Artifact, Receipt, load_artifact
 from tokensieve.errors import DamagedError, ResourceError
 from tokensieve.runs import Round, Run, attempts, load_run
+from tokensieve.timings import timings
 from tokensieve.storage import LocalStorage
 
 _ID = re.compile("[0-9a-f]{16}")
@@ -47,6 +48,7 @@ class Verification:
         artifact = self._tried(load_artifact, self._storage, kind, id)
         if artifact is None:
             return
+        self._tried(timings, artifact)
         commit = self._tried(artifact.committed)
         for shard in range(artifact.num_shards):
             self._check_shard(artifact, shard, commit.receipts[shard] if commit else None)
@@ -74,9 +76,12 @@ class Verification:
         self._tried(attempts, self._storage, name)
         if run is None:
             return
-        for round in run.rounds:
-            finished = self._tried(run.has_finished, self._storage, round)
-            self._check_named(round, finished is not False)
+        self._tried(run.finished_arms, self._storage)
+        self._tried(run.stopped, self._storage)
+        planned = self._tried(run.planned_rounds, self._storage) or []
+        finished = self._tried(run.finished_rounds, self._storage) or []
+        for round in planned:
+            self._check_named(round, round in [each.round for each in finished])
 
     def _check_named(self, round: Round, finished: bool) -> None:
         """Check that what the round names is there, and committed if the round is finished."""

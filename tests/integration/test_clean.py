@@ -51,7 +51,7 @@ def column(artifact, part, name):
 
 def artifacts(workspace, summary):
     storage = LocalStorage(workspace)
-    return load_run(storage, summary.run).rounds[0].artifacts(storage)
+    return load_run(storage, summary.run).planned_rounds(storage)[0].artifacts(storage)
 
 
 def test_the_selection_is_a_full_sort_of_the_influence(cleaned, workspace):

@@ -15,7 +15,7 @@ from tests.scripts import REPOSITORY, run_script
 from tokensieve.artifact import Artifact, load_artifact, parquet_bytes, summed
 from tokensieve.documents import canonical_json, content_id
 from tokensieve.errors import ConflictError, DamagedError, ResourceError
-from tokensieve.runs import Round, Run, all_runs, load_run
+from tokensieve.runs import Arm, Outcome, Round, Run, all_runs, load_run
 from tokensieve.storage import LocalStorage, sha256_hex
 
 PLAN = {"kind": "scores", "num_shards": 2, "model": "abc"}
@@ -441,39 +441,99 @@ def test_counts_are_summed_key_by_key():
     assert summed([]) == {}
 
 
+OUTCOME = {"promoted": True, "reason": "better", "loss_before": 2.0, "loss_after": 1.9}
+ARM = {
+    "selections": ["a" * 16],
+    "models": ["b" * 16],
+    "loss": 1.9,
+    "exact_match": None,
+    "tasks": {},
+    "kept_share": 0.6,
+    "forward_passes": 5.0,
+}
+
+
 def _run(name: str = "first") -> Run:
-    rounds = [Round(round=n, corpus="c" * 16, scores={}, selection="d" * 16) for n in (0, 1)]
-    return Run(name=name, settings={"keep": 0.6}, inputs=[], models={}, rounds=rounds)
+    return Run(
+        name=name,
+        flow="evolve",
+        settings={"keep": 0.6, "arms": ["full", "rho"], "seeds": [0, 1]},
+        inputs=[],
+        models={},
+        corpora={},
+        num_rounds=2,
+    )
+
+
+def _round(number: int) -> Round:
+    return Round(round=number, corpus="c" * 16, scores={}, selection="d" * 16)
 
 
 def test_a_run_is_published_once_and_its_rounds_finish_one_by_one(storage):
     run = _run()
     run.publish(storage)
     run.publish(storage)
-    assert run.finished_rounds(storage) == []
-
-    run.finish_round(storage, run.rounds[1])
+    for number, outcome in enumerate([None, Outcome(**OUTCOME)]):
+        assert [each.round.round for each in run.finished_rounds(storage)] == list(range(number))
+        assert not run.is_finished(storage)
+        run.begin_round(storage, _round(number))
+        run.finish_round(storage, _round(number), outcome)
 
     assert load_run(storage, "first") == run
     assert load_run(storage, "second") is None
     assert all_runs(storage) == [run]
-    assert run.finished_rounds(storage) == [run.rounds[1]]
+    assert run.planned_rounds(storage) == [_round(0), _round(1)]
+    assert [each.outcome for each in run.finished_rounds(storage)] == [None, Outcome(**OUTCOME)]
+    assert run.is_finished(storage)
     with pytest.raises(ConflictError, match=r"RUN\.json"):
         run.model_copy(update={"settings": {}}).publish(storage)
+
+
+def test_a_round_has_one_plan_and_one_end(storage):
+    run = _run()
+    run.begin_round(storage, _round(0))
+    run.finish_round(storage, _round(0), Outcome(**OUTCOME))
+
+    with pytest.raises(ConflictError, match=r"round-000-plan\.json"):
+        run.begin_round(storage, _round(0).model_copy(update={"model": "e" * 16}))
+    with pytest.raises(ConflictError, match=r"round-000\.json"):
+        run.finish_round(storage, _round(0))
+
+
+def test_a_run_that_was_stopped_is_finished(storage):
+    run = _run()
+    assert run.stopped(storage) == ""
+
+    run.stop(storage, "no gain in 2 rounds")
+
+    assert run.is_finished(storage)
+    assert run.stopped(storage) == "no gain in 2 rounds"
+
+
+def test_the_arms_of_a_comparison_finish_in_any_order(storage):
+    run = _run()
+    arms = [Arm(**ARM, arm=arm, seed=seed) for arm, seed in (("rho", 1), ("full", 0))]
+    for arm in arms:
+        run.finish_arm(storage, arm)
+
+    assert run.finished_arms(storage) == arms[::-1]
+    assert run.finished_arm(storage, "rho", 0) is None
+    assert run.finished_arm(storage, "rho", 1) == arms[0]
 
 
 def test_an_edited_round_is_refused_by_name(storage):
     run = _run()
     run.publish(storage)
-    run.finish_round(storage, run.rounds[0])
+    run.begin_round(storage, _round(0))
+    run.finish_round(storage, _round(0))
     path = storage.path("runs/first/round-000.json")
-    edit(path, lambda d: d.update(selection="e" * 16))
+    edit(path, lambda d: d["round"].update(selection="e" * 16))
 
     with pytest.raises(DamagedError, match=f"{path}: the whole file: is not the round"):
         run.finished_rounds(storage)
 
 
-@pytest.mark.parametrize("change", [lambda d: d.update(name="x"), lambda d: d.pop("rounds")])
+@pytest.mark.parametrize("change", [lambda d: d.update(name="x"), lambda d: d.pop("num_rounds")])
 def test_an_edited_run_is_refused_by_name(storage, change):
     _run().publish(storage)
     path = storage.path("runs/first/RUN.json")

@@ -290,7 +290,7 @@ def test_scores_in_another_order_than_their_corpus_are_refused_by_name(storage):
 def test_a_damaged_shard_is_refused_by_name_and_the_index_stays(storage):
     finished_run(storage)
     before = update_index(storage).read_bytes()
-    corpus = finished_run(storage, "second").rounds[0].corpus
+    corpus = finished_run(storage, "second").corpora["drop"]
     shard = next(storage.path(f"corpora/{corpus}/shards").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1])
 

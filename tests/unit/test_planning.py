@@ -37,7 +37,8 @@ def settings(given, **changes):
 
 def ids(given, **changes):
     plan = plan_clean(settings(given, **changes), on_gpu=False)
-    return plan.corpus.id, plan.scores["base"].id, plan.selection.id
+    artifacts = plan.artifacts
+    return tuple(artifacts[step].id for step in ("make corpus", "score base", "select tokens"))
 
 
 def test_a_plan_names_every_artifact_and_writes_nothing(given):
@@ -49,7 +50,7 @@ def test_a_plan_names_every_artifact_and_writes_nothing(given):
         "score reference",
         "select tokens",
     ]
-    assert plan.run.name == f"fixed-model-{plan.selection.id[:8]}"
+    assert plan.run.name == f"fixed-model-{plan.selection.artifact.id[:8]}"
     assert not (given.directory / "workspace").exists()
 
 
@@ -99,7 +100,7 @@ def test_the_seed_is_part_of_a_selection_that_draws(given):
         for seed in (0, 1)
     ]
 
-    assert drawn[0].selection.id != drawn[1].selection.id
+    assert drawn[0].selection.artifact.id != drawn[1].selection.artifact.id
     assert drawn[0].scores == {}
 
 
@@ -124,7 +125,7 @@ def test_samples_are_no_longer_than_the_models_were_made_for(given, tmp_path):
 
     plan = plan_clean(settings(given, base=str(config.parent)), on_gpu=False)
 
-    assert plan.corpus.plan["max_length"] == 50
+    assert plan.corpus.artifact.plan["max_length"] == 50
     too_long = settings(given, base=str(config.parent), corpus={"max_length": 51})
     with pytest.raises(SettingsError, match="is 51, but the models were made for 50 tokens"):
         plan_clean(too_long, on_gpu=False)

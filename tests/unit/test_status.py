@@ -245,7 +245,8 @@ def test_every_file_of_every_kind_is_checked(storage, made, step, damage):
 
 DOCUMENTS = {
     "runs/first/RUN.json": "sha256: is not that of the content",
-    "runs/first/round-000.json": "the whole file: is not the round that RUN.json plans",
+    "runs/first/round-000.json": "sha256: is not that of the content",
+    "runs/first/round-000-plan.json": "sha256: is not that of the content",
     "{corpus}/PLAN.json": "does not hash to the name of its directory",
     "{selection}/COMMIT.json": "sha256: is not that of the content",
 }

@@ -1,0 +1,57 @@
+"""The models of a run: looked through, checked to belong together, and named by their content."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokensieve.artifact import Artifact
+from tokensieve.errors import SettingsError
+from tokensieve.models import (
+    check_model_directory,
+    check_same_tokenizer,
+    model_context,
+    model_fingerprint,
+    resolved_dtype,
+)
+from tokensieve.settings import Dtype
+
+DEFAULT_MAX_LENGTH = 2048
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model to load, and the content it must have."""
+
+    path: str
+    fingerprint: str
+    dtype: str
+    device: str
+    """`cpu` or `gpu`: the last bits of its numbers, and how batches are cut, depend on it."""
+
+
+def model_spec(path: str, dtype: Dtype, on_gpu: bool) -> ModelSpec:
+    """Return the model in `path`; InputError if the directory cannot be used."""
+    check_model_directory(path)
+    device = "gpu" if on_gpu else "cpu"
+    return ModelSpec(path, model_fingerprint(path), resolved_dtype(dtype, on_gpu), device)
+
+
+def trained_model(artifact: Artifact) -> Path:
+    """Return the directory of a model that is known to be trained."""
+    return artifact.folder(artifact.required_receipt(0), "model")
+
+
+def check_pair(base: str, reference: str, template: str) -> None:
+    """Raise SettingsError or InputError unless both models can score the same tokens."""
+    check_model_directory(reference)
+    check_same_tokenizer(base, reference, template == "model")
+
+
+def max_length(wanted: int | None, models: list[str]) -> int:
+    """Return how many tokens of a sample are kept: never more than a model was made for."""
+    context = min((model_context(path) for path in models), default=DEFAULT_MAX_LENGTH)
+    if wanted is not None and wanted > context:
+        raise SettingsError(
+            f"corpus.max_length: is {wanted}, but the models were made for {context} tokens. "
+            "Lower it, or leave it out."
+        )
+    return wanted or min(DEFAULT_MAX_LENGTH, context)

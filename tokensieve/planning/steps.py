@@ -1,0 +1,219 @@
+"""The steps that runs are made of: what each one makes, from what, under which settings.
+
+A step names its artifact before any of the work is done. What does not change the numbers is not
+part of the name: where models lie, how many workers there are.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tokensieve.artifact import CODE_VERSION, Artifact
+from tokensieve.documents import content_id
+from tokensieve.ingest import Inventory, take_inventory
+from tokensieve.methods import find_method
+from tokensieve.models import load_tokenizer, tokenizer_fingerprint
+from tokensieve.planning.models import ModelSpec
+from tokensieve.scoring import device_batch_tokens
+from tokensieve.settings import (
+    ClusterSettings,
+    CorpusSettings,
+    EvaluationSettings,
+    ScoringSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
+from tokensieve.storage import LocalStorage
+from tokensieve.templates import load_template
+
+SCORE_COLUMNS = ("nll", "entropy")
+_INPUT_KEYS = ("name", "source", "format", "num_bytes", "sha256")
+_NO_NUMBERS = {"checkpoint_minutes"}
+"""Settings of training that leave its result as it is."""
+
+
+@dataclass(frozen=True)
+class CorpusStep:
+    """Make a corpus of input files."""
+
+    artifact: Artifact
+    inventory: Inventory
+    base: str
+    """Directory of the model whose tokenizer and template are used."""
+    settings: CorpusSettings
+    cluster: ClusterSettings
+
+    @property
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return what identifies the input files: their content and name, not where they lie."""
+        return [{key: getattr(f, key) for key in _INPUT_KEYS} for f in self.inventory.files]
+
+    @property
+    def num_bytes(self) -> int:
+        """Return the bytes of the input, decompressed."""
+        return sum(piece.num_bytes for shard in self.inventory.shards for piece in shard)
+
+
+@dataclass(frozen=True)
+class ScoringStep:
+    """Score a corpus with a model."""
+
+    artifact: Artifact
+    corpus: Artifact
+    role: str
+    """What the model is to the run: `base`, `reference`, `held-out`."""
+    model: ModelSpec
+    settings: ScoringSettings
+    cluster: ClusterSettings
+
+
+@dataclass(frozen=True)
+class SelectionStep:
+    """Decide the weight of every token of a corpus."""
+
+    artifact: Artifact
+    corpus: Artifact
+    scores: dict[str, Artifact]
+    """By role; those that the method needs."""
+    settings: SelectionSettings
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """Train a model on a selection."""
+
+    artifact: Artifact
+    corpus: Artifact
+    selection: Artifact
+    init: ModelSpec
+    settings: TrainingSettings
+    cluster: ClusterSettings
+
+
+@dataclass(frozen=True)
+class EvaluationStep:
+    """Ask a trained model for answers."""
+
+    artifact: Artifact
+    corpus: Artifact
+    model: ModelSpec
+    settings: EvaluationSettings
+    cluster: ClusterSettings
+
+
+def corpus_step(
+    storage: LocalStorage,
+    files: tuple[str, ...],
+    base: str,
+    settings: CorpusSettings,
+    max_length: int,
+    cluster: ClusterSettings,
+) -> CorpusStep:
+    """Return how the files become a corpus; every file is read once, for its hash and its rows."""
+    inventory = take_inventory(files, settings.split)
+    tokenizer = load_tokenizer(base)
+    template = load_template(settings.template, tokenizer)
+    plan = {
+        "kind": "corpora",
+        "code": CODE_VERSION,
+        "num_shards": len(inventory.shards),
+        "inputs": [{key: getattr(f, key) for key in _INPUT_KEYS} for f in inventory.files],
+        "sharding": content_id({"shards": [[asdict(p) for p in s] for s in inventory.shards]}),
+        "tokenizer": tokenizer_fingerprint(tokenizer, with_chat_template=False),
+        "template": {"name": template.name, "fingerprint": template.fingerprint},
+        "max_length": max_length,
+    }
+    return CorpusStep(Artifact(storage, "corpora", plan), inventory, base, settings, cluster)
+
+
+def scoring_step(
+    corpus: Artifact,
+    role: str,
+    model: ModelSpec,
+    settings: ScoringSettings,
+    cluster: ClusterSettings,
+) -> ScoringStep:
+    """Return how a corpus is scored."""
+    plan = {
+        "kind": "scores",
+        "code": CODE_VERSION,
+        "num_shards": corpus.num_shards,
+        "corpus": corpus.id,
+        "model": model.fingerprint,
+        "dtype": model.dtype,
+        "device": model.device,
+        "batch_tokens": device_batch_tokens(settings.batch_tokens, model.device == "gpu"),
+        "columns": list(SCORE_COLUMNS),
+    }
+    artifact = Artifact(corpus.storage, "scores", plan)
+    return ScoringStep(artifact, corpus, role, model, settings, cluster)
+
+
+def selection_step(
+    corpus: Artifact, scores: dict[str, Artifact], settings: SelectionSettings
+) -> SelectionStep:
+    """Return how tokens are selected. What the method does not look at is not in the plan."""
+    method = find_method(settings.method)
+    counts = method.direction != "test"
+    needed = {role: scores[role] for role in method.roles}
+    plan = {
+        "kind": "selections",
+        "code": CODE_VERSION,
+        "num_shards": corpus.num_shards,
+        "corpus": corpus.id,
+        "scores": {role: artifact.id for role, artifact in needed.items()},
+        "method": method.name,
+        "keep": settings.keep if counts else None,
+        "scope": (settings.scope or method.default_scope) if counts else None,
+        "seed": settings.seed if method.draws else None,
+        "keep_empty": settings.keep_empty,
+    }
+    return SelectionStep(Artifact(corpus.storage, "selections", plan), corpus, needed, settings)
+
+
+def training_step(
+    selection: Artifact,
+    corpus: Artifact,
+    init: ModelSpec,
+    settings: TrainingSettings,
+    cluster: ClusterSettings,
+) -> TrainingStep:
+    """Return how a model is trained. How many ranks share the work changes rounding only."""
+    plan = {
+        "kind": "models",
+        "code": CODE_VERSION,
+        "num_shards": 1,
+        "corpus": corpus.id,
+        "selection": selection.id,
+        "init": init.fingerprint,
+        "precision": init.dtype,
+        "device": init.device,
+        "training": decisive_training(settings),
+    }
+    artifact = Artifact(corpus.storage, "models", plan)
+    return TrainingStep(artifact, corpus, selection, init, settings, cluster)
+
+
+def evaluation_step(
+    corpus: Artifact, model: ModelSpec, settings: EvaluationSettings, cluster: ClusterSettings
+) -> EvaluationStep:
+    """Return how a model answers the prompts of a held-out corpus, and does lm-eval's tasks."""
+    plan = {
+        "kind": "evaluations",
+        "code": CODE_VERSION,
+        "num_shards": 1,
+        "corpus": corpus.id,
+        "model": model.fingerprint,
+        "dtype": model.dtype,
+        "device": model.device,
+        "evaluation": settings.model_dump(mode="json"),
+    }
+    artifact = Artifact(corpus.storage, "evaluations", plan)
+    return EvaluationStep(artifact, corpus, model, settings, cluster)
+
+
+def decisive_training(settings: TrainingSettings) -> dict[str, Any]:
+    """Return the settings of training that its numbers depend on, the learning rate resolved."""
+    values = settings.model_dump(mode="json", exclude=_NO_NUMBERS | {"precision"})
+    if settings.tuning == "full":
+        del values["lora"]
+    return values | {"learning_rate": settings.peak_rate}
