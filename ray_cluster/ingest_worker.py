@@ -1,4 +1,4 @@
-"""A worker that turns pieces of input files into corpus shards. Plain class, like ScoringWorker."""
+"""A worker that turns pieces of input files into corpus shards. Plain class, like ModelWorker."""
 
 from dataclasses import dataclass
 
@@ -48,6 +48,6 @@ class IngestWorker:
             tables["vocabulary"] = vocabulary_table(self._encoder.tokenizer)
         return corpus.publish(job.shard, tables, built.counts)
 
-    def progress(self) -> int:
+    def progress(self) -> tuple[int, str]:
         """Return how many tokens were made."""
-        return self._tokens_done
+        return self._tokens_done, ""

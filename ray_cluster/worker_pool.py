@@ -37,8 +37,10 @@ class Worker(Protocol):
         """Do one job; return something small."""
         ...
 
-    def progress(self) -> int:
-        """Return how many units of work were done since the worker began. Called from a thread."""
+    def progress(self) -> tuple[int, str]:
+        """Return how many units of work were done since the worker began, and a note on the job
+        in hand. Called from a thread.
+        """
         ...
 
 
@@ -51,6 +53,7 @@ class _Actor:
     answer: Any = None
     poll: Any = None
     units: int = 0
+    note: str = ""
     heard: float = field(default_factory=time.monotonic)
     has_answered: bool = False
 
@@ -79,9 +82,10 @@ class WorkerPool:
         self,
         jobs: Iterable[Any],
         on_result: Callable[[Any], None],
-        on_tick: Callable[[int], None] = lambda units: None,
+        on_tick: Callable[[int, str], None] = lambda units, note: None,
     ) -> None:
-        """Do every job once in effect; call on_result with each answer, on_tick every second.
+        """Do every job once in effect; call on_result with each answer, on_tick every second with
+        the units that are done and a note on a job in hand.
 
         A job whose worker is lost is given to another one, MAX_ATTEMPTS times at most, then
         ServiceError. An error that a job itself raises is raised here. Ctrl-C lets the jobs in hand
@@ -94,7 +98,8 @@ class WorkerPool:
             while waiting or self._busy():
                 self._hand_out(waiting)
                 self._collect(waiting, attempts, on_result)
-                on_tick(self._units() - before)
+                notes = [actor.note for actor in self._busy()]
+                on_tick(self._units() - before, notes[0] if notes else "")
         except KeyboardInterrupt:
             while self._busy():
                 self._collect(deque(), attempts, on_result)
@@ -156,7 +161,7 @@ class WorkerPool:
             actor.poll = actor.handle.progress.remote()
         elif ray.wait([actor.poll], timeout=0)[0]:
             with suppress(*_LOST_WORKER):  # its answer says so too, and is dealt with there
-                actor.units = ray.get(actor.poll, timeout=10)
+                actor.units, actor.note = ray.get(actor.poll, timeout=10)
                 actor.heard, actor.has_answered = time.monotonic(), True
             actor.poll = None
 

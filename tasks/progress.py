@@ -26,13 +26,14 @@ class StepProgress:
         self._first = 0
         self.advance_to(0)
 
-    def advance_to(self, units: int) -> None:
-        """Show that `units` more were done since the step began."""
+    def advance_to(self, units: int, note: str = "") -> None:
+        """Show that `units` more were done since the step began, and a note on how it goes."""
         if not self._first:  # the speed counts from the first units: workers take time to start
             self._began, self._first = time.monotonic(), units
         done = min(self._before + units, self._total)
         speed = (units - self._first) / max(1e-9, time.monotonic() - self._began)
         rate = f"{speed:,.0f} {self._unit}/s" if units > self._first else ""
+        rate = "  ".join(filter(None, (rate, note)))
         self._bar.update(self._task, completed=done, total=self._total, rate=rate)
         if time.monotonic() - self._updated > _UPDATE_SECONDS:
             self._updated = time.monotonic()

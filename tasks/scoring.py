@@ -4,7 +4,8 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from ray_cluster.cluster import connect
-from ray_cluster.scoring_worker import ScoringJob, ScoringWorker
+from ray_cluster.model_worker import ModelWorker
+from ray_cluster.scoring_job import ScoringJob
 from tasks.progress import step_progress
 from tokensieve.artifact import Commit, Receipt
 from tokensieve.planning import ScoringStep
@@ -59,7 +60,7 @@ def _score_shards(step: ScoringStep) -> None:
     with step_progress(f"score {step.role}", sum(sizes), done) as bar:
         if jobs:
             cluster = connect(step.cluster)
-            pool = cluster.pool(ScoringWorker, cluster.gpus_per_worker)
+            pool = cluster.pool(ModelWorker, cluster.gpus_per_worker)
             pool.run(jobs, look_at, bar.advance_to)
 
 

@@ -101,7 +101,7 @@ def receipts(workspace):
 def test_an_actor_killed_in_the_middle_changes_nothing(command, undisturbed, workspace):
     process = command(workspace)
     wait_for_scores(workspace, 2, process)
-    worker = children(process, "ScoringWorker")[0]
+    worker = children(process, "ModelWorker")[0]
 
     worker.kill()
     finish(process, workspace)
@@ -113,7 +113,7 @@ def test_an_actor_killed_in_the_middle_changes_nothing(command, undisturbed, wor
 def test_a_flow_killed_in_the_middle_goes_on_where_it_was(command, undisturbed, workspace):
     process = command(workspace)
     wait_for_scores(workspace, 3, process)
-    workers = children(process, "ScoringWorker")
+    workers = children(process, "ModelWorker")
     servers = children(process, "prefect.server")
 
     process.kill()

@@ -37,8 +37,8 @@ class Doubler:
         self.done += 1
         return 2 * number, os.getpid()
 
-    def progress(self) -> int:
-        return self.done
+    def progress(self) -> tuple[int, str]:
+        return self.done, f"{self.done} done"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -106,10 +106,15 @@ def test_an_error_of_a_job_arrives_as_itself(pool):
 def test_progress_is_told_while_a_job_runs(pool):
     heard = []
 
-    pool.run([(n, "slow") for n in range(4)], lambda answer: None, heard.append)
+    pool.run(
+        [(n, "slow") for n in range(4)],
+        lambda answer: None,
+        lambda units, note: heard.append((units, note)),
+    )
 
-    assert heard[0] == 0
-    assert 0 < max(heard) <= 4
+    assert heard[0] == (0, "")
+    assert 0 < max(units for units, _ in heard) <= 4
+    assert any(note.endswith(" done") for _, note in heard)
 
 
 def test_more_gpus_than_there_are_is_refused():

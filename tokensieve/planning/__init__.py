@@ -7,7 +7,7 @@ clean.py     one cleaning
 """
 
 from tokensieve.planning.clean import CleanPlan, check_given, plan_clean
-from tokensieve.planning.models import ModelSpec, model_spec, trained_model
+from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
 from tokensieve.planning.steps import (
     CorpusStep,
     EvaluationStep,
@@ -27,5 +27,5 @@ __all__ = [
     "check_given",
     "model_spec",
     "plan_clean",
-    "trained_model",
+    "trained_spec",
 ]

@@ -1,7 +1,6 @@
 """The models of a run: looked through, checked to belong together, and named by their content."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from tokensieve.artifact import Artifact
 from tokensieve.errors import SettingsError
@@ -35,11 +34,6 @@ def model_spec(path: str, dtype: Dtype, on_gpu: bool) -> ModelSpec:
     return ModelSpec(path, model_fingerprint(path), resolved_dtype(dtype, on_gpu), device)
 
 
-def trained_model(artifact: Artifact) -> Path:
-    """Return the directory of a model that is known to be trained."""
-    return artifact.folder(artifact.required_receipt(0), "model")
-
-
 def check_pair(base: str, reference: str, template: str) -> None:
     """Raise SettingsError or InputError unless both models can score the same tokens."""
     check_model_directory(reference)
@@ -55,3 +49,12 @@ def max_length(wanted: int | None, models: list[str]) -> int:
             "Lower it, or leave it out."
         )
     return wanted or min(DEFAULT_MAX_LENGTH, context)
+
+
+def trained_spec(artifact: Artifact, dtype: Dtype, on_gpu: bool) -> ModelSpec:
+    """Return a model of this workspace that is known to be trained."""
+    commit = artifact.committed()
+    assert commit is not None, f"{artifact.key}: the flow trains it first"
+    device = "gpu" if on_gpu else "cpu"
+    path = str(artifact.folder(commit.receipts[0], "model"))
+    return ModelSpec(path, commit.notes["fingerprint"], resolved_dtype(dtype, on_gpu), device)

@@ -1,0 +1,297 @@
+"""Plan self-evolving cleaning: the run at once, each round when the one before it has ended.
+
+Token Cleaning (Pang et al., ICML 2025, arXiv 2502.01968), with theta_0 the base and P parts D:
+
+    round 0      warm-up: theta_1 = theta_0 trained on all tokens of D_0
+    round t      score D_t with theta_0 and theta_t, select within D_t,
+                 theta_(t+1) = theta_t trained on what was kept
+
+Or every round scores and selects in the whole corpus again. The base never moves, so its scores of
+the corpus are made once.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from tokensieve.artifact import Artifact, Commit, load_artifact
+from tokensieve.documents import content_id
+from tokensieve.ingest.directories import find_files
+from tokensieve.methods import find_method
+from tokensieve.models import check_model_directory, load_tokenizer
+from tokensieve.parts import Part, part_of, sliced_scores
+from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
+from tokensieve.planning.room import check_room, trained_bytes
+from tokensieve.planning.steps import (
+    CorpusStep,
+    ScoringStep,
+    SelectionStep,
+    TrainingStep,
+    corpus_step,
+    decisive_training,
+    scoring_step,
+    selection_step,
+    training_step,
+)
+from tokensieve.runs import FinishedRound, Outcome, Round, Run
+from tokensieve.settings import EvolveSettings, SelectionSettings
+from tokensieve.storage import LocalStorage
+from tokensieve.templates import load_template
+
+HELD_OUT = "held-out"
+"""Role of a model whose loss on the held-out corpus is measured."""
+
+
+@dataclass(frozen=True)
+class EvolvePlan:
+    """What all rounds of a run share."""
+
+    settings: EvolveSettings
+    on_gpu: bool
+    corpora: dict[str, CorpusStep]
+    """By role: `drop`, and `warmup` and `holdout` where files are given for them."""
+    base: ScoringStep
+    """The base over the whole corpus."""
+    run: Run
+
+    @property
+    def storage(self) -> LocalStorage:
+        """Return the workspace."""
+        return self.base.artifact.storage
+
+    @property
+    def num_parts(self) -> int:
+        """Return how many parts the corpus has: one for each round that trains on one."""
+        return self.settings.rounds.rounds + (0 if "warmup" in self.corpora else 1)
+
+    def declare(self) -> None:
+        """Publish the plans of the run and of what its rounds share.
+
+        Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
+        """
+        self.storage.probe()
+        artifacts = [*(step.artifact for step in self.corpora.values()), self.base.artifact]
+        num_left = self.run.num_rounds - len(self.run.finished_rounds(self.storage))
+        check_room(
+            self.storage,
+            sum(step.num_bytes for step in self.corpora.values()),
+            artifacts,
+            num_left * trained_bytes(self.settings.base),
+        )
+        for artifact in artifacts:
+            artifact.declare()
+        self.run.publish(self.storage)
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """One round: what it scores, selects and trains."""
+
+    round: Round
+    part: Part | None
+    """The part of the corpus that it works on. Unset: all of it, or the files of the warm-up."""
+    base_scores: Artifact | None
+    """The base's scores of its corpus. Unset: the method needs none."""
+    reference: ScoringStep | None
+    """The current reference over its corpus. Unset: the method needs none."""
+    selection: SelectionStep
+    training: TrainingStep
+
+    def declare(self, run: Run) -> None:
+        """Publish the plans of the round and of its artifacts, so that status can speak of them."""
+        scoring = [self.reference.artifact] if self.reference else []
+        slices = [self.base_scores] if self.base_scores else []
+        made = [self.selection.corpus, *slices, *scoring, self.selection.artifact]
+        for artifact in (*made, self.training.artifact):
+            artifact.declare()
+        run.begin_round(self.training.artifact.storage, self.round)
+
+
+def plan_evolve(settings: EvolveSettings, on_gpu: bool) -> EvolvePlan:
+    """Return what all rounds share; check everything that can be checked before the work.
+
+    Nothing is written. Raises SettingsError and InputError.
+    """
+    find_method(settings.selection.method)
+    base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
+    corpora = _corpora(settings)
+    scoring = scoring_step(
+        corpora["drop"].artifact, "base", base, settings.scoring, settings.cluster
+    )
+    run = _run(settings, corpora, scoring)
+    return EvolvePlan(settings, on_gpu, corpora, scoring, run)
+
+
+def check_evolve_given(settings: EvolveSettings) -> None:
+    """Raise what `plan_evolve` would raise, as far as a second of looking can tell."""
+    find_method(settings.selection.method)
+    check_model_directory(settings.base)
+    load_template(settings.corpus.template, load_tokenizer(settings.base))
+    max_length(settings.corpus.max_length, [settings.base])
+    for files in (settings.files, settings.warmup, settings.holdout):
+        find_files([file for file in files if "://" not in file], settings.corpus.split)
+
+
+def next_round(plan: EvolvePlan) -> RoundPlan | None:
+    """Return the first unfinished round, or None if the run is finished.
+
+    The corpora are committed. A round that was begun is planned again in the same way, because its
+    reference was decided by the rounds before it.
+    """
+    if plan.run.is_finished(plan.storage):
+        return None
+    finished = plan.run.finished_rounds(plan.storage)
+    number = len(finished)
+    part, corpus = _place(plan, number)
+    reference = current_reference(plan, finished)
+    settings = plan.settings.selection if number else SelectionSettings(method="full")
+    roles = find_method(settings.method).roles
+    base = _base_scores(plan, part) if "base" in roles else None
+    scoring = _reference_scoring(plan, corpus, reference) if "reference" in roles else None
+    scores = {"base": base, "reference": scoring and scoring.artifact}
+    made = {role: artifact for role, artifact in scores.items() if artifact}
+    selection = selection_step(corpus, made, settings)
+    training = _training(plan, selection, reference)
+    round = Round(
+        round=number,
+        corpus=corpus.id,
+        scores={role: artifact.id for role, artifact in made.items()},
+        selection=selection.artifact.id,
+        model=training.artifact.id,
+    )
+    return RoundPlan(round, part, base, scoring, selection, training)
+
+
+def current_reference(plan: EvolvePlan, finished: list[FinishedRound]) -> ModelSpec:
+    """Return the model of the last promoted round; the base before the first."""
+    for each in reversed(finished):
+        if each.outcome is not None and each.outcome.promoted:
+            assert each.round.model is not None, "a round of an evolving reference trains"
+            model = load_artifact(plan.storage, "models", each.round.model)
+            return trained_spec(model, plan.settings.scoring.dtype, plan.on_gpu)
+    return plan.base.model
+
+
+def held_out_steps(plan: EvolvePlan, round: RoundPlan) -> list[ScoringStep]:
+    """Return how the former reference and the new model are scored on the held-out corpus.
+
+    Empty if nothing is held out. The new model is trained.
+    """
+    if "holdout" not in plan.corpora:
+        return []
+    dtype = plan.settings.scoring.dtype
+    trained = trained_spec(round.training.artifact, dtype, plan.on_gpu)
+    former = current_reference(plan, plan.run.finished_rounds(plan.storage)[: round.round.round])
+    holdout, settings = plan.corpora["holdout"].artifact, plan.settings
+    return [
+        scoring_step(holdout, HELD_OUT, model, settings.scoring, settings.cluster)
+        for model in (former, trained)
+    ]
+
+
+def outcome_of(plan: EvolvePlan, round: int, losses: list[float]) -> Outcome:
+    """Return whether the new model becomes the reference.
+
+    `losses`: held-out losses of the former reference and of the new model in nats per token, or
+    nothing. The warm-up is the first reference, whatever its loss.
+    """
+    before, after = losses or (None, None)
+    limit = plan.settings.rounds.tolerance
+    if round == 0:
+        promoted, reason = True, "the first reference"
+    elif before is None or after is None:
+        promoted, reason = True, "nothing is held out"
+    elif after <= before + limit:
+        promoted, reason = True, f"held-out loss {after - before:+.4f} nats"
+    else:
+        promoted = False
+        reason = f"held-out loss {after - before:+.4f} nats is worse by more than {limit:g}"
+    return Outcome(promoted=promoted, reason=reason, loss_before=before, loss_after=after)
+
+
+def reason_to_stop(plan: EvolvePlan) -> str:
+    """Return why no further round should be done; empty if there is no reason.
+
+    A gain is a held-out loss below every one before it, the base's included.
+    """
+    patience = plan.settings.rounds.patience
+    outcomes = [each.outcome for each in plan.run.finished_rounds(plan.storage)]
+    losses = [each.loss_after for each in outcomes if each and each.loss_after is not None]
+    if patience is None or len(losses) <= patience:
+        return ""
+    best_before = min(losses[:-patience])
+    if min(losses[-patience:]) < best_before:
+        return ""
+    return f"no gain in held-out loss in {patience} rounds (best: {best_before:.4f} nats)"
+
+
+def _corpora(settings: EvolveSettings) -> dict[str, CorpusStep]:
+    length = max_length(settings.corpus.max_length, [settings.base])
+    files = {"drop": settings.files, "warmup": settings.warmup, "holdout": settings.holdout}
+    storage = LocalStorage(settings.workspace)
+    return {
+        role: corpus_step(storage, given, settings.base, settings.corpus, length, settings.cluster)
+        for role, given in files.items()
+        if given
+    }
+
+
+def _place(plan: EvolvePlan, number: int) -> tuple[Part | None, Artifact]:
+    """Return the part that a round works on, if it is one, and the corpus."""
+    if number == 0 and "warmup" in plan.corpora:
+        return None, plan.corpora["warmup"].artifact
+    drop = plan.corpora["drop"].artifact
+    if number > 0 and plan.settings.rounds.select_from == "corpus":
+        return None, drop
+    index = number - 1 if "warmup" in plan.corpora else number
+    part = part_of(drop, _commit(drop), index, plan.num_parts)
+    return part, part.artifact
+
+
+def _base_scores(plan: EvolvePlan, part: Part | None) -> Artifact:
+    return sliced_scores(plan.base.artifact, part) if part else plan.base.artifact
+
+
+def _reference_scoring(plan: EvolvePlan, corpus: Artifact, reference: ModelSpec) -> ScoringStep:
+    settings = plan.settings
+    return scoring_step(corpus, "reference", reference, settings.scoring, settings.cluster)
+
+
+def _training(plan: EvolvePlan, selection: SelectionStep, init: ModelSpec) -> TrainingStep:
+    settings = plan.settings
+    return training_step(
+        selection.artifact, selection.corpus, init, settings.training, settings.cluster
+    )
+
+
+def _commit(corpus: Artifact) -> Commit:
+    commit = corpus.committed()
+    assert commit is not None, f"{corpus.key}: the flow makes it first"
+    return commit
+
+
+def _run(settings: EvolveSettings, corpora: dict[str, CorpusStep], base: ScoringStep) -> Run:
+    """Return the run, named after what decides its result: the same command, the same run."""
+    ids = {role: step.artifact.id for role, step in corpora.items()}
+    decisive = _decisive(settings, corpora["drop"], base)
+    fingerprint = base.model.fingerprint
+    name = content_id({"settings": decisive, "corpora": ids, "base": fingerprint})[:8]
+    return Run(
+        name=f"evolve-{name}",
+        flow="evolve",
+        settings=decisive,
+        inputs=[file for step in corpora.values() for file in step.inputs],
+        models={"base": {"fingerprint": fingerprint}},
+        corpora=ids,
+        num_rounds=settings.rounds.rounds + 1,
+    )
+
+
+def _decisive(settings: EvolveSettings, drop: CorpusStep, base: ScoringStep) -> dict[str, Any]:
+    """Return the settings that decide the result. Where and with how many is not among them."""
+    plan = drop.artifact.plan
+    chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
+    chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
+    chosen |= settings.selection.model_dump(mode="json")
+    chosen |= settings.rounds.model_dump(mode="json")
+    precision = settings.training.precision
+    return chosen | {"training": decisive_training(settings.training), "precision": precision}

@@ -1,0 +1,127 @@
+"""Plan the training of a model on a selection."""
+
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from tokensieve.artifact import Artifact, load_artifact
+from tokensieve.errors import SettingsError, shortened
+from tokensieve.models import check_same_tokenizer, load_tokenizer, tokenizer_fingerprint
+from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
+from tokensieve.planning.room import check_room, trained_bytes
+from tokensieve.planning.steps import TrainingStep, training_step
+from tokensieve.runs import Round, Run, load_run
+from tokensieve.settings import TrainSettings
+from tokensieve.storage import LocalStorage
+
+_ID = re.compile("[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class TrainPlan:
+    """One training."""
+
+    settings: TrainSettings
+    training: TrainingStep
+    run: Run
+    round: Round
+
+    @property
+    def storage(self) -> LocalStorage:
+        """Return the workspace."""
+        return self.training.artifact.storage
+
+    def declare(self) -> None:
+        """Publish the plan of the run.
+
+        Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
+        """
+        self.storage.probe()
+        check_room(
+            self.storage, 0, [self.training.artifact], trained_bytes(self.training.init.path)
+        )
+        self.training.artifact.declare()
+        self.run.publish(self.storage)
+        self.run.begin_round(self.storage, self.round)
+
+
+def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
+    """Return the plan; nothing is written.
+
+    Raises SettingsError if there is no such selection or model, InputError if they do not belong
+    together.
+    """
+    storage = LocalStorage(settings.workspace)
+    selection = find_selection(storage, settings.selection)
+    corpus = load_artifact(storage, "corpora", selection.plan["corpus"])
+    init = _init(storage, settings, on_gpu)
+    _check_tokenizer(corpus, init.path)
+    training = training_step(selection, corpus, init, settings.training, settings.cluster)
+    round = Round(
+        round=0,
+        corpus=corpus.id,
+        scores=selection.plan["scores"],
+        selection=selection.id,
+        model=training.artifact.id,
+    )
+    run = Run(
+        name=f"train-{training.artifact.id[:8]}",
+        flow="train",
+        settings=dict(training.artifact.plan["training"]),
+        inputs=[],
+        models={"init": {"fingerprint": init.fingerprint}},
+        corpora={},
+        num_rounds=1,
+    )
+    return TrainPlan(settings, training, run, round)
+
+
+def find_selection(storage: LocalStorage, name: str) -> Artifact:
+    """Return the finished selection of this id, of this path, or of this run's last round."""
+    id = Path(name).name if Path(name).parent.name == "selections" else name
+    if not _ID.fullmatch(id):
+        id = _last_selection(storage, name)
+    if not storage.exists(f"selections/{id}/COMMIT.json"):
+        raise SettingsError(
+            f"{storage.root}: there is no finished selection {shortened(name)}. Give the id below "
+            "selections/, or the name of a finished run; `tokensieve status` shows both."
+        )
+    return load_artifact(storage, "selections", id)
+
+
+def _last_selection(storage: LocalStorage, name: str) -> str:
+    names = storage.names("runs")
+    run = load_run(storage, name) if name in names else None
+    finished = run.finished_rounds(storage) if run else []
+    if finished:
+        return finished[-1].round.selection
+    near = get_close_matches(name, names, n=1)
+    hint = f"Did you mean {near[0]}?" if near else "`tokensieve status` shows those that are there."
+    raise SettingsError(
+        f"{storage.root}: there is no selection and no run with a finished round called "
+        f"{shortened(name)}. {hint}"
+    )
+
+
+def _init(storage: LocalStorage, settings: TrainSettings, on_gpu: bool) -> ModelSpec:
+    """Return the model to start from: a directory, or a model of this workspace by its id."""
+    precision = settings.training.precision
+    if settings.init and storage.exists(f"models/{Path(settings.init).name}/COMMIT.json"):
+        trained = load_artifact(storage, "models", Path(settings.init).name)
+        return trained_spec(trained, precision, on_gpu)
+    init = model_spec(settings.init or settings.base, precision, on_gpu)
+    if settings.init:
+        check_same_tokenizer(settings.base, settings.init, with_chat_template=False)
+    return init
+
+
+def _check_tokenizer(corpus: Artifact, model: str) -> None:
+    """Refuse a model whose tokenizer did not make the corpus: its ids would mean other texts."""
+    whole = load_artifact(corpus.storage, "corpora", corpus.plan.get("of", corpus.id))
+    found = tokenizer_fingerprint(load_tokenizer(model), with_chat_template=False)
+    if found != whole.plan["tokenizer"]:
+        raise SettingsError(
+            f"{model}: has another tokenizer than the one that made the selection's corpus "
+            f"{whole.id}. Train the model that was the base of the run, or clean with this one."
+        )
