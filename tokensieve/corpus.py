@@ -35,21 +35,15 @@ CORPUS_SCHEMA = pa.schema(
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The samples of one corpus shard."""
+class Samples:
+    """Samples as a model reads them."""
 
     sample_ids: list[str]
     """N ids, unique in the corpus."""
-    sources: list[str]
-    """N names of where the sample came from."""
     offsets_N1: Int64s
     """Where each sample begins, and the end."""
     input_ids_T: Int32s
     """Token ids, template included."""
-    response_T: Bools
-    """True where the token belongs to an answer of the assistant."""
-    turn_T: Int16s
-    """Which exchange the token belongs to, from 0."""
 
     @property
     def num_samples(self) -> int:
@@ -61,16 +55,28 @@ class Shard:
         """Return the number of tokens of each sample."""
         return np.diff(self.offsets_N1)
 
+    def slices(self) -> Iterator[slice]:
+        """Yield the slice of each sample into the arrays over T."""
+        return (slice(start, end) for start, end in pairwise(self.offsets_N1.tolist()))
+
+
+@dataclass(frozen=True)
+class Shard(Samples):
+    """The samples of one corpus shard."""
+
+    sources: list[str]
+    """N names of where the sample came from."""
+    response_T: Bools
+    """True where the token belongs to an answer of the assistant."""
+    turn_T: Int16s
+    """Which exchange the token belongs to, from 0."""
+
     @property
     def scorable_T(self) -> Bools:
         """Return the response tokens that a model can predict: all but one at position 0."""
         scorable = self.response_T.copy()
         scorable[self.offsets_N1[:-1][self.lengths_N > 0]] = False
         return scorable
-
-    def slices(self) -> Iterator[slice]:
-        """Yield the slice of each sample into the arrays over T."""
-        return (slice(start, end) for start, end in pairwise(self.offsets_N1.tolist()))
 
     def to_table(self) -> pa.Table:
         """Return the shard in CORPUS_SCHEMA."""

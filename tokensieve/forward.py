@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -59,27 +60,36 @@ class NextTokens:
     """The body's answer to one batch, from which logits of any of its rows can be had."""
 
     def __init__(self, model: PreTrainedModel, batch: Batch) -> None:
-        """Run the body. Wrap in torch.inference_mode()."""
+        """Run the body. Wrap in torch.inference_mode() unless it is to be trained."""
         self._model = model
         self._body = model.get_decoder()
-        ids_BL = torch.from_numpy(batch.input_ids_BL).to(model.device)
+        ids_BL = on_device(batch.input_ids_BL, model.device)
         self._output = self._body(input_ids=ids_BL, use_cache=False, **_padding(batch, ids_BL))
-        self._hidden_RH = self._output.last_hidden_state.flatten(0, 1)  # R = B * L rows
+        self.hidden_RH: Tensor = self._output.last_hidden_state.flatten(0, 1)
+        """The body's answer at every place of the flattened batch: R = B * L rows."""
 
     @property
     def device(self) -> torch.device:
         """Return where the logits will be."""
-        device: torch.device = self._hidden_RH.device
-        return device
+        return self.hidden_RH.device
 
     def logits(self, rows_K: Tensor) -> Tensor:
         """Return logits_KV of the given rows of the flattened batch."""
-        chosen_1KH = self._hidden_RH[rows_K].unsqueeze(0)
-        output = type(self._output)(**{**self._output, "last_hidden_state": chosen_1KH})
-        with _standing_still(self._body, output):
-            ids_1K = torch.zeros(1, len(rows_K), dtype=torch.int64, device=self.device)
+        return self.head(self.hidden_RH[rows_K])
+
+    def head(self, hidden_KH: Tensor) -> Tensor:
+        """Return logits_KV of any answers of the body, as the model's own forward makes them."""
+        chosen = {**self._output, "last_hidden_state": hidden_KH.unsqueeze(0)}
+        with _standing_still(self._body, type(self._output)(**chosen)):
+            ids_1K = torch.zeros(1, len(hidden_KH), dtype=torch.int64, device=self.device)
             logits_1KV: Tensor = self._model(input_ids=ids_1K, use_cache=False).logits
-        return logits_1KV[0]
+        return logits_1KV.squeeze(0)
+
+
+def on_device(array: NDArray[Any], device: torch.device) -> Tensor:
+    """Return the array on the device. A GPU gets it while the CPU goes on."""
+    tensor = torch.from_numpy(array)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor
 
 
 def check_forward(model: PreTrainedModel) -> None:

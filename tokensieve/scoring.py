@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from tokensieve.corpus import Float32s, Int64s, Shard
+from tokensieve.corpus import Float32s, Int64s, Samples, Shard
 from tokensieve.errors import InputError, ResourceError
 from tokensieve.forward import Batch, NextTokens, padded
 from tokensieve.settings import ScoringSettings
@@ -64,7 +64,7 @@ def score_shard(
     InputError if the samples do not fit the model. Whether too many scores are not finite is for
     the caller to say, who sees more than one shard: `check_finite`.
     """
-    _check_fits(model, shard)
+    check_fits(model, shard)
     scoring = _ShardScoring(model, shard)
     for samples in scoring.plan(settings.batch_tokens):
         scoring.score(samples)
@@ -193,23 +193,24 @@ def _rows_of(num_bytes: int, vocab_size: int) -> int:
     return max(1, num_bytes // (4 * vocab_size))
 
 
-def _check_fits(model: PreTrainedModel, shard: Shard) -> None:
+def check_fits(model: PreTrainedModel, samples: Samples) -> None:
     """Refuse ids without an embedding and samples longer than the model's context."""
     num_rows = model.get_input_embeddings().weight.shape[0]
-    wrong_T = (shard.input_ids_T < 0) | (shard.input_ids_T >= num_rows)
+    wrong_T = (samples.input_ids_T < 0) | (samples.input_ids_T >= num_rows)
     if wrong_T.any():
         token = int(np.argmax(wrong_T))
-        sample = int(np.searchsorted(shard.offsets_N1, token, side="right")) - 1
+        sample = int(np.searchsorted(samples.offsets_N1, token, side="right")) - 1
         raise InputError(
-            f"sample {shard.sample_ids[sample]}: token id {shard.input_ids_T[token]} has no "
+            f"sample {samples.sample_ids[sample]}: token id {samples.input_ids_T[token]} has no "
             f"embedding in {model.name_or_path}, which has {num_rows}. Make the corpus with the "
             "tokenizer of this model."
         )
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    longest = int(np.argmax(shard.lengths_N)) if shard.num_samples else 0
-    if context and shard.num_samples and shard.lengths_N[longest] > context:
+    longest = int(np.argmax(samples.lengths_N)) if samples.num_samples else 0
+    length = int(samples.lengths_N[longest]) if samples.num_samples else 0
+    if context and length > context:
         raise InputError(
-            f"sample {shard.sample_ids[longest]}: is {shard.lengths_N[longest]} tokens long, but "
+            f"sample {samples.sample_ids[longest]}: is {length} tokens long, but "
             f"{model.name_or_path} was made for {context}. Set corpus.max_length to {context}."
         )
 

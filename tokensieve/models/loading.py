@@ -40,7 +40,7 @@ def load_model(path: str, dtype: str, num_gpus: float) -> PreTrainedModel:
     if num_gpus > 0 and not torch.cuda.is_available():
         raise ResourceError(
             f"{path}: is to be loaded on a GPU, but this process sees none. "
-            "Set cluster.gpus_per_worker to 0 to score on the CPU."
+            "Set cluster.gpus_per_worker to 0 to use the CPU."
         )
     model = _whole_model(path, dtype, num_gpus).eval().requires_grad_(False)
     _check_rows(path, model)

@@ -23,7 +23,7 @@ from tokensieve.noise.encoding import encode_records
 from tokensieve.noise.planting import BOILERPLATE, plant_noise, write_planted
 from tokensieve.settings import TrainingSettings
 from tokensieve.templates import load_template
-from tokensieve.training import train
+from tokensieve.training import Trainee, TrainingData, train
 
 NOISE_RATE = 0.4
 """Share of the corpus's answers that hold noise."""
@@ -103,7 +103,8 @@ def _write_models(demo: Demo, seed: int) -> None:
     model = _random_model(tokenizer, seed)
     for records, path in (([*general, *few], demo.base), (many, demo.reference)):
         shard = encode_records(records, encoder)
-        train(model, shard, shard.scorable_T.astype(np.float32), _TRAINING)
+        data = TrainingData.joined([(shard, shard.scorable_T.astype(np.float32))])
+        train(Trainee(model), data, _TRAINING)
         model.save_pretrained(path)
         tokenizer.save_pretrained(path)
 

@@ -1,0 +1,34 @@
+"""Training a model on weighted tokens.
+
+    data.py      the samples of a corpus with the weight of every token
+    plan.py      what a step is made of: samples, forward passes, the share of each token
+    head.py      loss and gradient, with logits only where a token has a weight
+    trainee.py   a model in training, and the adapter on it
+    loop.py      the steps
+    ranks.py     several processes that train one model
+    state.py     what a training can be taken up from
+    saving.py    the trained model as a directory
+
+Shapes: as in `forward` and `corpus`.
+"""
+
+from tokensieve.training.data import TrainingData
+from tokensieve.training.loop import Observer, train
+from tokensieve.training.ranks import ALONE, Ranks, shard_over_ranks
+from tokensieve.training.saving import save_trained
+from tokensieve.training.state import StepRecord, TrainingState
+from tokensieve.training.trainee import Trainee, load_trainee
+
+__all__ = [
+    "ALONE",
+    "Observer",
+    "Ranks",
+    "StepRecord",
+    "Trainee",
+    "TrainingData",
+    "TrainingState",
+    "load_trainee",
+    "save_trained",
+    "shard_over_ranks",
+    "train",
+]

@@ -1,0 +1,77 @@
+"""What a training can be taken up from after a crash: a safetensors file, never a pickle."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from tokensieve.errors import ConflictError, DamagedError
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What happened in one optimizer step."""
+
+    step: int
+    """From 1."""
+    loss: float | None
+    """In nats, with signed weights perhaps below 0. None: no token had a weight; skipped."""
+    learning_rate: float
+    kept_tokens: int
+    """Tokens with a weight."""
+    tokens: int
+    """Tokens that went through the model, padding excluded."""
+    gradient_norm: float | None
+    """Before it was clipped."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """The trained parameters, AdamW's two moments of each, and the records of the steps so far.
+
+    Nothing else is needed: order, learning rate and dropout of a step follow from its number.
+    """
+
+    tensors: dict[str, Tensor]
+    """`weight/NAME`, `first/NAME` and `second/NAME`, whole and on the CPU; no moments before the
+    first update."""
+    records: list[StepRecord]
+
+    @property
+    def num_updates(self) -> int:
+        """Return how often the optimizer has changed the weights."""
+        return sum(record.loss is not None for record in self.records)
+
+    def write(self, path: Path, identity: str) -> None:
+        """Write the state to a new file.
+
+        `identity` names the training: everything that decides its numbers.
+        """
+        records = json.dumps([asdict(record) for record in self.records])
+        save_file(self.tensors, path, {"identity": identity, "records": records})
+
+    @classmethod
+    def read(cls, path: Path, identity: str) -> "TrainingState":
+        """Return the state in `path`.
+
+        Raises DamagedError if it is not whole, ConflictError if it is of another training.
+        """
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            records = [StepRecord(**record) for record in json.loads(metadata["records"])]
+        except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+            raise DamagedError(
+                f"{path}: is not a whole state of a training: {error}. Delete it; training goes on "
+                "from an earlier one, or from the start."
+            ) from None
+        if metadata.get("identity") != identity:
+            raise ConflictError(
+                f"{path}: is the state of another training: model, data or settings are not the "
+                "same. Delete it to train from the start."
+            )
+        return cls(tensors, records)
