@@ -68,7 +68,7 @@ class LocalStorage:
         Raises ResourceError if they could not be written.
         """
         final = self.path(key)
-        partial = final.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+        partial = _partial(final)
         with _disk_errors(final, len(data)):
             self._make_directory(final.parent)
             try:
@@ -109,6 +109,19 @@ class LocalStorage:
             self._make_directory(final.parent)
             _sync(ready)
             ready.replace(final)
+            _sync(final.parent)
+
+    def replace_bytes(self, key: str, data: bytes) -> None:
+        """Put `data` in the place of `key`, atomically. For derived files only, as `replace`."""
+        final = self.path(key)
+        partial = _partial(final)
+        with _disk_errors(final, len(data)):
+            self._make_directory(final.parent)
+            try:
+                _write_synced(partial, data)
+                partial.replace(final)
+            finally:
+                partial.unlink(missing_ok=True)
             _sync(final.parent)
 
     def read(self, key: str) -> bytes | None:
@@ -199,6 +212,11 @@ def _changed(path: Path, wanted: str, found: str) -> DamagedError:
         f"{path}: its content changed after it was published "
         f"(wanted sha256 {wanted[:16]}, found {found[:16]})."
     )
+
+
+def _partial(final: Path) -> Path:
+    """Return a new name beside `final`, under which its bytes are written first."""
+    return final.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _write_synced(path: Path, data: bytes) -> None:

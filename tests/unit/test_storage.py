@@ -217,6 +217,30 @@ def test_a_replaced_file_is_new_to_new_readers_and_old_to_open_ones(storage, tmp
     assert storage.read("index/a") == b"new"
 
 
+def test_replaced_bytes_are_new_to_new_readers_and_leave_no_other_file(storage):
+    storage.replace_bytes("runs/a/loss.png", b"old")
+    with storage.path("runs/a/loss.png").open("rb") as reader:
+        storage.replace_bytes("runs/a/loss.png", b"new")
+        assert reader.read() == b"old"
+
+    assert storage.read("runs/a/loss.png") == b"new"
+    assert names(storage) == ["runs/a/loss.png"]
+
+
+def test_bytes_that_cannot_be_written_leave_what_stood_there(storage, monkeypatch):
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    storage.replace_bytes("a", b"old")
+    monkeypatch.setattr(os, "fsync", fail)
+
+    with pytest.raises(ResourceError, match=rf"{storage.root}/a: 3 bytes .*No space left"):
+        storage.replace_bytes("a", b"new")
+
+    assert storage.read("a") == b"old"
+    assert names(storage) == ["a"]
+
+
 def test_a_workspace_is_probed_before_it_is_used(tmp_path):
     LocalStorage(tmp_path / "new" / "workspace").probe()
 

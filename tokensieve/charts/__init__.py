@@ -1,0 +1,26 @@
+"""Pictures of training, rounds and comparisons, from plain numbers.
+
+canvas.py      size, colours and style; a drawing -> PNG or SVG
+training.py    loss_curve: the loss of each optimizer step
+rounds.py      rounds_chart: what each round found, and how its model did
+comparison.py  comparison_chart: every arm, and how far it is from random
+
+The same numbers give the same bytes in one environment.
+"""
+
+from tokensieve.charts.canvas import ImageFormat
+from tokensieve.charts.comparison import ArmPoint, Metric, comparison_chart
+from tokensieve.charts.rounds import InfluenceQuantiles, RoundPoint, rounds_chart
+from tokensieve.charts.training import StepPoint, loss_curve
+
+__all__ = [
+    "ArmPoint",
+    "ImageFormat",
+    "InfluenceQuantiles",
+    "Metric",
+    "RoundPoint",
+    "StepPoint",
+    "comparison_chart",
+    "loss_curve",
+    "rounds_chart",
+]
