@@ -108,14 +108,18 @@ class WorkerPool:
             for actor in self._busy():  # after an error: nobody waits for their answers any more
                 self._end(actor)
 
+    def rest(self) -> None:
+        """End the actors and free what they hold; the next run starts new ones."""
+        for actor in list(self._actors):
+            self._end(actor)
+
     def __enter__(self) -> Self:
         """Return the pool, whose actors end with the block."""
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the actors."""
-        for actor in list(self._actors):
-            self._end(actor)
+        self.rest()
 
     def _end(self, actor: _Actor) -> None:
         ray.kill(actor.handle)

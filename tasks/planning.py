@@ -1,11 +1,23 @@
 """Plan a run before any of its work is done."""
 
+from collections.abc import Iterable
+
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from ray_cluster.cluster import uses_gpu
-from tokensieve.planning import CleanPlan, plan_clean
-from tokensieve.settings import CleanSettings
+from tokensieve.planning import (
+    CleanPlan,
+    CorpusStep,
+    EvolvePlan,
+    RoundPlan,
+    TrainPlan,
+    next_round,
+    plan_clean,
+    plan_evolve,
+    plan_train,
+)
+from tokensieve.settings import CleanSettings, EvolveSettings, TrainSettings
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
@@ -13,8 +25,41 @@ def plan_run(settings: CleanSettings) -> CleanPlan:
     """Return what the run will do; wrong settings, inputs and models are refused here."""
     plan = plan_clean(settings, uses_gpu(settings.cluster))
     plan.declare()
-    log = get_run_logger()
-    for warning in plan.inventory.warnings:
-        log.warning(warning)
-    log.info("run %s in %s", plan.run.name, plan.storage.root)
+    _tell(plan, [plan.corpus])
     return plan
+
+
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
+def plan_training(settings: TrainSettings) -> TrainPlan:
+    """Return what is trained on what."""
+    plan = plan_train(settings, uses_gpu(settings.cluster))
+    plan.declare()
+    _tell(plan, [])
+    return plan
+
+
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
+def plan_evolution(settings: EvolveSettings) -> EvolvePlan:
+    """Return what all rounds share."""
+    plan = plan_evolve(settings, uses_gpu(settings.cluster))
+    plan.declare()
+    _tell(plan, plan.corpora.values())
+    return plan
+
+
+@task(name="plan-round", task_run_name="plan-round", cache_policy=NO_CACHE)
+def plan_next_round(plan: EvolvePlan) -> RoundPlan | None:
+    """Return the first unfinished round; None if there is no more to do."""
+    round = next_round(plan)
+    if round is not None:
+        round.declare(plan.run)
+        get_run_logger().info("round %d of %s", round.round.round, plan.run.name)
+    return round
+
+
+def _tell(plan: CleanPlan | TrainPlan | EvolvePlan, corpora: Iterable[CorpusStep]) -> None:
+    log = get_run_logger()
+    for corpus in corpora:
+        for warning in corpus.inventory.warnings:
+            log.warning(warning)
+    log.info("run %s in %s", plan.run.name, plan.storage.root)

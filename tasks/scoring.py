@@ -25,6 +25,7 @@ def score_corpus(step: ScoringStep) -> Commit:
     Raises InputError if too many scores are not finite.
     """
     scores, log = step.artifact, get_run_logger()
+    scores.declare()
     commit = scores.committed()
     if commit is None:
         _score_shards(step)

@@ -236,20 +236,16 @@ class Artifact:
 
     def _publish_folder(self, name: str, shard: int, folder: Path) -> dict[str, FileRecord]:
         """Publish a folder's files under names that no other content can have."""
-        paths = sorted(path for path in folder.iterdir() if path.is_file())
-        hashes = {path.name: file_sha256(path) for path in paths}
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        hashes = {path.relative_to(folder).as_posix(): file_sha256(path) for path in paths}
         files = {}
-        for path in paths:
-            key = f"{self._folder_key(name, hashes)}/{path.name}"
-            file = FileRecord(
-                key=key,
-                num_bytes=path.stat().st_size,
-                sha256=hashes[path.name],
-                num_rows=None,
-            )
+        for path, (inside, sha256) in zip(paths, hashes.items(), strict=True):
+            key = f"{self._folder_key(name, hashes)}/{inside}"
+            num_bytes = path.stat().st_size
+            file = FileRecord(key=key, num_bytes=num_bytes, sha256=sha256, num_rows=None)
             if not self.storage.create_from(key, path):
                 self.verify_file(shard, file)
-            files[f"{name}/{path.name}"] = file
+            files[f"{name}/{inside}"] = file
         return files
 
     def _create_same(self, key: str, data: bytes) -> None:
@@ -268,8 +264,8 @@ class Artifact:
 
     def _file_key(self, part: str, receipt: Receipt) -> str:
         """Return where the content of a receipt's part has to lie."""
-        folder, _, name = part.rpartition("/")
-        if folder:
+        folder, slash, name = part.partition("/")
+        if slash:
             return f"{self._folder_key(folder, _hashes(receipt, folder))}/{name}"
         return self._table_key(part, receipt.shard, receipt.files[part].sha256)
 
@@ -343,7 +339,7 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def _hashes(receipt: Receipt, folder: str) -> dict[str, str]:
     """Return the hash of each file of a folder, by its name in the folder."""
-    parts = ((part.rpartition("/"), file) for part, file in receipt.files.items())
+    parts = ((part.partition("/"), file) for part, file in receipt.files.items())
     return {name: file.sha256 for (place, _, name), file in parts if place == folder}
 
 

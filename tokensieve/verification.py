@@ -7,8 +7,8 @@ from typing import ParamSpec, TypeVar
 from tokensieve.artifact import KINDS, Artifact, Receipt, load_artifact
 from tokensieve.errors import DamagedError, ResourceError
 from tokensieve.runs import Round, Run, attempts, load_run
-from tokensieve.timings import timings
 from tokensieve.storage import LocalStorage
+from tokensieve.timings import timings
 
 _ID = re.compile("[0-9a-f]{16}")
 _Arguments = ParamSpec("_Arguments")

@@ -4,9 +4,22 @@ models.py    the models of a run, checked to belong together
 steps.py     the steps that runs are made of
 room.py      is there room on the disk
 clean.py     one cleaning
+train.py     one training
+evolve.py    self-evolving cleaning, round by round
 """
 
 from tokensieve.planning.clean import CleanPlan, check_given, plan_clean
+from tokensieve.planning.evolve import (
+    EvolvePlan,
+    RoundPlan,
+    check_evolve_given,
+    current_reference,
+    held_out_steps,
+    next_round,
+    outcome_of,
+    plan_evolve,
+    reason_to_stop,
+)
 from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
 from tokensieve.planning.steps import (
     CorpusStep,
@@ -15,17 +28,29 @@ from tokensieve.planning.steps import (
     SelectionStep,
     TrainingStep,
 )
+from tokensieve.planning.train import TrainPlan, plan_train
 
 __all__ = [
     "CleanPlan",
     "CorpusStep",
     "EvaluationStep",
+    "EvolvePlan",
     "ModelSpec",
+    "RoundPlan",
     "ScoringStep",
     "SelectionStep",
+    "TrainPlan",
     "TrainingStep",
+    "check_evolve_given",
     "check_given",
+    "current_reference",
+    "held_out_steps",
     "model_spec",
+    "next_round",
+    "outcome_of",
     "plan_clean",
+    "plan_evolve",
+    "plan_train",
+    "reason_to_stop",
     "trained_spec",
 ]

@@ -8,12 +8,15 @@
     ranks.py     several processes that train one model
     state.py     what a training can be taken up from
     saving.py    the trained model as a directory
+    checkpoints.py, publication.py
+                 the same in a workspace: kept while it goes on, published when it is done
 
 Shapes: as in `forward` and `corpus`.
 """
 
 from tokensieve.training.data import TrainingData
 from tokensieve.training.loop import Observer, train
+from tokensieve.training.publication import Place, train_artifact
 from tokensieve.training.ranks import ALONE, Ranks, shard_over_ranks
 from tokensieve.training.saving import save_trained
 from tokensieve.training.state import StepRecord, TrainingState
@@ -22,6 +25,7 @@ from tokensieve.training.trainee import Trainee, load_trainee
 __all__ = [
     "ALONE",
     "Observer",
+    "Place",
     "Ranks",
     "StepRecord",
     "Trainee",
@@ -31,4 +35,5 @@ __all__ = [
     "save_trained",
     "shard_over_ranks",
     "train",
+    "train_artifact",
 ]

@@ -1,0 +1,135 @@
+"""Train models on selections, on the Ray cluster."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+
+from ray_cluster.cluster import connect
+from ray_cluster.model_worker import ModelWorker
+from ray_cluster.training_job import TrainingJob
+from tasks.pictures import show_picture
+from tasks.progress import step_progress
+from tokensieve.artifact import Artifact, Commit, Receipt
+from tokensieve.charts import StepPoint, loss_curve
+from tokensieve.models import model_fingerprint
+from tokensieve.planning import TrainingStep
+from tokensieve.timings import timings
+
+SHOWN_STEPS = 8
+"""How many of the optimizer steps the terminal lists; the index has all of them."""
+
+
+@task(name="train-model", task_run_name="train-model", cache_policy=NO_CACHE)
+def train_model(step: TrainingStep) -> Commit:
+    """Return the commit of the trained model. A training that was cut off goes on from its last
+    checkpoint; a finished one is found again.
+    """
+    [commit] = _trained([step])
+    rows = _step_rows(step.artifact, commit)
+    for line in _lines(rows):
+        print(line, file=sys.stderr)
+    create_table_artifact(_spread(rows, 100), key="steps", description="Optimizer steps")
+    points = [
+        StepPoint(row["step"], row["loss"], row["learning_rate"], row["kept_tokens"])
+        for row in rows
+    ]
+    picture = step.artifact.storage.path(f"{step.artifact.key}/loss.png")
+    show_picture("loss", f"Loss of model {step.artifact.id}", loss_curve(points), picture)
+    return commit
+
+
+@task(name="train-models", task_run_name="train-models", cache_policy=NO_CACHE)
+def train_models(steps: Sequence[TrainingStep]) -> list[Commit]:
+    """Return the commits of the trained models; as many train side by side as there are workers."""
+    return _trained(steps)
+
+
+def _trained(steps: Sequence[TrainingStep]) -> list[Commit]:
+    pending = [step for step in steps if step.artifact.committed() is None]
+    if len(pending) < len(steps):
+        get_run_logger().info("%d models: trained before", len(steps) - len(pending))
+    if pending:
+        _train(pending)
+    return [_commit(step.artifact) for step in steps]
+
+
+def _train(steps: Sequence[TrainingStep]) -> None:
+    """Train the models that have no receipt yet, on one worker each, or one after the other on
+    several ranks.
+    """
+    jobs = [_job(step, alone=len(steps) == 1) for step in steps if not step.artifact.done_shards()]
+    title = "train" if len(steps) == 1 else f"train {len(steps)} models"
+    with step_progress(title, sum(_num_tokens(step) for step in steps)) as bar:
+        if not jobs:
+            return
+        settings = steps[0].cluster
+        cluster = connect(settings)
+        if settings.ranks > 1:
+            from ray_cluster.rank_training import train_over_ranks  # Ray Train takes a second
+
+            for job in jobs:
+                train_over_ranks(job, cluster, settings.ranks, settings.fsdp)
+        else:
+            pool = cluster.pool(ModelWorker, cluster.gpus_per_worker)
+            pool.run(jobs, _nothing, bar.advance_to)
+
+
+def _job(step: TrainingStep, alone: bool) -> TrainingJob:
+    storage, id = step.artifact.storage, step.artifact.id
+    return TrainingJob(storage, id, step.init, step.settings, alone)
+
+
+def _nothing(receipt: Receipt) -> None:
+    """Take a receipt: it is read again when the model is committed."""
+
+
+def _num_tokens(step: TrainingStep) -> int:
+    """Return about how many tokens the training runs through the model."""
+    selection = step.selection.committed()
+    assert selection is not None, "the flow selects first"
+    return selection.totals["tokens"] * step.settings.epochs
+
+
+def _commit(model: Artifact) -> Commit:
+    """Return the model's commit, which says by its fingerprint what it is."""
+    commit = model.committed()
+    if commit is None:
+        folder = model.folder(model.required_receipt(0), "model")
+        commit = model.commit({"fingerprint": model_fingerprint(str(folder))})
+    return commit
+
+
+def _step_rows(model: Artifact, commit: Commit) -> list[dict[str, Any]]:
+    """Return the optimizer steps with their speed, where it is known."""
+    rows: list[dict[str, Any]] = model.read_table(commit.receipts[0], "steps").to_pylist()
+    seconds: dict[int, float] = {}
+    for timing in timings(model):
+        seconds |= dict(enumerate(timing.step_seconds, timing.first_step))
+    for row in rows:
+        spent = seconds.get(row["step"])
+        row["tokens_per_second"] = round(row["tokens"] / spent) if spent else None
+    return rows
+
+
+def _lines(rows: list[dict[str, Any]]) -> list[str]:
+    """Return some of the steps for the terminal, the first and the last among them."""
+    lines = [f"  {'step':>7}{'loss/nats':>11}{'rate':>10}{'kept':>10}{'tokens/s':>10}"]
+    for row in _spread(rows, SHOWN_STEPS):
+        loss = "skipped" if row["loss"] is None else f"{row['loss']:.3f}"
+        speed = "-" if row["tokens_per_second"] is None else f"{row['tokens_per_second']:,}"
+        lines.append(
+            f"  {row['step']:>7,}{loss:>11}{row['learning_rate']:>10.1e}"
+            f"{row['kept_tokens']:>10,}{speed:>10}"
+        )
+    return lines
+
+
+def _spread(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:
+    """Return at most so many rows, evenly spread from the first to the last."""
+    if len(rows) <= most:
+        return rows
+    return [rows[round(n * (len(rows) - 1) / (most - 1))] for n in range(most)]

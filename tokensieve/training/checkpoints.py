@@ -1,0 +1,64 @@
+"""Where a training was, for the next process that takes it up.
+
+    models/<id>/checkpoints/000120-<sha16>.safetensors    the state after step 120
+
+A name holds the hash of its content, so a checkpoint that was cut off or altered is known for one.
+They are no part of the artifact: they go when the model is published.
+"""
+
+import sys
+
+from tokensieve.artifact import Artifact, abort_point
+from tokensieve.errors import DamagedError
+from tokensieve.storage import file_sha256
+from tokensieve.training.state import TrainingState
+
+_NUM_KEPT = 2
+"""The last one, and the one before it should the last be damaged."""
+
+
+class Checkpoints:
+    """The checkpoints of one model that is being trained."""
+
+    def __init__(self, model: Artifact) -> None:
+        """Look at nothing yet."""
+        self._model = model
+        self._place = f"{model.key}/checkpoints"
+
+    def newest(self) -> TrainingState | None:
+        """Return the latest whole state, or None; a damaged one is named on stderr and left.
+
+        Raises ConflictError if a state belongs to another training.
+        """
+        for name in reversed(self._names()):
+            path = self._model.storage.path(f"{self._place}/{name}")
+            try:
+                if file_sha256(path)[:16] != name.split("-")[1].split(".")[0]:
+                    raise DamagedError(f"{path}: its content changed after it was written.")
+                return TrainingState.read(path, self._model.id)
+            except DamagedError as error:
+                print(f"{error} Going on from the one before it.", file=sys.stderr)
+        return None
+
+    def keep(self, state: TrainingState) -> None:
+        """Publish the state; those that are older than the one before it go."""
+        storage, step = self._model.storage, len(state.records)
+        with storage.scratch() as scratch:
+            ready = scratch / "state.safetensors"
+            state.write(ready, self._model.id)
+            name = f"{step:06d}-{file_sha256(ready)[:16]}.safetensors"
+            abort_point("before_checkpoint", step)
+            storage.create_from(f"{self._place}/{name}", ready)
+        abort_point("after_checkpoint", step)
+        for old in self._names()[:-_NUM_KEPT]:
+            storage.remove(f"{self._place}/{old}")
+
+    def clear(self) -> None:
+        """Remove them all: the model is published."""
+        for name in self._names():
+            self._model.storage.remove(f"{self._place}/{name}")
+
+    def _names(self) -> list[str]:
+        """Return the names in the order of their steps."""
+        names = self._model.storage.names(self._place)
+        return [name for name in names if name.endswith(".safetensors")]
