@@ -118,15 +118,16 @@ class RoundsSettings(Settings):
 class EvaluationSettings(Settings):
     """What a trained model is asked, beside its loss on held-out responses."""
 
-    answer_pattern: str | None = None
-    """Regular expression that finds the answer in a response: its last match, or the last match's
-    first group. Unset: the whole response has to be the same. Empty: nothing is generated."""
+    answer_pattern: str | None = Field(default=None, min_length=1)
+    """Regular expression that finds the answer in a response: its last match that is not blank, or
+    the first group of that match. `(?s).+` is the whole response. Unset: nothing is generated."""
     max_new_tokens: int = Field(default=256, ge=1)
     """Longest response that is generated."""
     tasks: tuple[str, ...] = ()
-    """lm-eval tasks (needs the extra `eval`)."""
+    """lm-eval tasks, groups or tags (needs the extra `eval`)."""
     task_path: str | None = None
-    """Directory of further lm-eval tasks."""
+    """Directory of further lm-eval tasks. Relative data files of tasks are looked for in it, and
+    Python code that a task names is run: give only what you trust as you trust your own code."""
     task_limit: int | None = Field(default=None, ge=1)
     """Documents of each task. Unset: all."""
 

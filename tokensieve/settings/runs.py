@@ -119,3 +119,9 @@ class CompareSettings(DropSettings):
     rounds: RoundsSettings = RoundsSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+
+    @field_validator("evaluation")
+    @classmethod
+    def _absolute_task_path(cls, evaluation: EvaluationSettings) -> EvaluationSettings:
+        path = evaluation.task_path
+        return evaluation.model_copy(update={"task_path": path and absolute(path)})

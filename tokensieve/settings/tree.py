@@ -62,9 +62,11 @@ def _read_toml(path: Path, path_keys: tuple[str, ...]) -> dict[str, Any]:
     here = path.absolute().parent
     for key in path_keys:
         values |= {key: _absolute_value(values[key], here)} if key in values else {}
-    corpus = values.get("corpus")
-    if isinstance(corpus, dict) and isinstance(corpus.get("template"), str):
-        corpus["template"] = absolute_if_file(corpus["template"], here)
+    nested = (("corpus", "template", absolute_if_file), ("evaluation", "task_path", absolute))
+    for name, key, made_absolute in nested:
+        group = values.get(name)
+        if isinstance(group, dict) and isinstance(group.get(key), str):
+            group[key] = made_absolute(group[key], here)
     return values
 
 
