@@ -25,7 +25,7 @@ from sql.published import (
     first_line,
     index_path,
 )
-from sql.recording import Finished, RoundKey, finished_rounds, record_round
+from sql.recording import DocumentKey, Finished, finished_documents, record_document
 from sql.statements import connect, create_schema, run
 from tokensieve.artifact import abort_point
 from tokensieve.errors import DamagedError, InputError, ResourceError
@@ -44,15 +44,15 @@ _NO_ROOM = re.compile("Could not write|No space|Out of Memory")  # DuckDB's clas
 
 
 def update_index(storage: LocalStorage) -> Path:
-    """Add every finished round that the published index lacks; return the index's path.
+    """Add every finished round and arm that the published index lacks; return the index's path.
 
-    An index of an older schema, or of a workspace that was moved or lost rounds, is made anew.
+    An index of an older schema, or of a workspace that was moved or lost some, is made anew.
     Raises InputError for a file that is not ours or is newer, DamagedError for a damaged index or
     artifact, ResourceError if disk, memory or the wait for another build runs out.
     """
     with _build_file(storage) as build:
-        finished = finished_rounds(storage)
-        known = _known_rounds(storage, build)
+        finished = finished_documents(storage)
+        known = _known_documents(storage, build)
         if known == finished.keys():
             return index_path(storage)
         if known is None or not known <= finished.keys():
@@ -71,11 +71,11 @@ def rebuild_index(storage: LocalStorage) -> Path:
             with suppress(DamagedError):  # that is what a rebuild is for
                 copied_meta(build, index_path(storage))
             build.unlink()
-        return _publish(storage, build, finished_rounds(storage))
+        return _publish(storage, build, finished_documents(storage))
 
 
-def _known_rounds(storage: LocalStorage, build: Path) -> set[RoundKey] | None:
-    """Return the rounds of the copied index, or None if there is nothing to build on."""
+def _known_documents(storage: LocalStorage, build: Path) -> set[DocumentKey] | None:
+    """Return the documents in the copied index, or None if there is nothing to build on."""
     path = index_path(storage)
     if not build.exists():
         return None
@@ -88,7 +88,7 @@ def _known_rounds(storage: LocalStorage, build: Path) -> set[RoundKey] | None:
     if meta[1:] != _own_meta(storage)[1:] or _write_ahead_log(path).exists():
         return None  # older, moved, or written to by somebody
     with connect(build, read_only=True) as connection:
-        return set(run(connection, "list_rounds").fetchall())
+        return _recorded(connection)
 
 
 def _publish(storage: LocalStorage, build: Path, finished: Finished) -> Path:
@@ -108,19 +108,24 @@ def _publish(storage: LocalStorage, build: Path, finished: Finished) -> Path:
 def _complete(
     connection: duckdb.DuckDBPyConnection, storage: LocalStorage, finished: Finished
 ) -> None:
-    """Bring the open build up to the finished rounds."""
+    """Bring the open build up to what is finished."""
     connection.begin()  # one commit instead of one for each statement
     if not run(connection, "list_tables").fetchall():
         create_schema(connection)
         meta = _own_meta(storage)
         run(connection, "record_meta", **meta._asdict())
-    known = set(run(connection, "list_rounds").fetchall())
-    for key in sorted(finished.keys() - known, key=lambda key: key[:2]):
-        record_round(connection, storage, *finished[key])
-        abort_point("after_index_round", finished[key][1].round)
+    known = _recorded(connection)
+    for number, key in enumerate(key for key in finished if key not in known):
+        record_document(connection, storage, key, finished)
+        abort_point("after_index_document", number)
     create_views(connection, storage)
     connection.commit()
     run(connection, "close_build")
+
+
+def _recorded(connection: duckdb.DuckDBPyConnection) -> set[DocumentKey]:
+    """Return the documents that the open index holds."""
+    return {DocumentKey(*row) for row in run(connection, "list_documents").fetchall()}
 
 
 def _own_meta(storage: LocalStorage) -> Meta:

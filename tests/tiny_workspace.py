@@ -1,7 +1,8 @@
 """A workspace made by hand: artifacts through the real protocol, with numbers a test chooses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,7 @@ import pyarrow as pa
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import Shard, read_shard, scores_table
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA
-from tokensieve.runs import Round, Run
+from tokensieve.runs import Outcome, Round, Run
 from tokensieve.selection import selection_tables
 from tokensieve.storage import LocalStorage
 
@@ -39,7 +40,7 @@ def make_corpus(
     rejected: Sequence[dict[str, object]] = (),
 ) -> Artifact:
     """Return a committed corpus."""
-    plan = {"kind": "corpora", "num_shards": len(shards), "of": repr(shards)}
+    plan = {"kind": "corpora", "num_shards": len(shards), "content": repr(shards)}
     corpus = Artifact(storage, "corpora", plan)
     corpus.declare()
     for number, samples in enumerate(shards):
@@ -65,7 +66,8 @@ def make_scores(
     corpus: Artifact, role: str, nll: Sequence[Sequence[float]], non_finite: int = 0
 ) -> Artifact:
     """Return committed scores: `nll` of all response tokens, shard by shard; NaN is no score."""
-    plan = {"kind": "scores", "corpus": corpus.id, "num_shards": len(nll), "of": [role, repr(nll)]}
+    plan = {"kind": "scores", "corpus": corpus.id, "num_shards": len(nll)}
+    plan |= {"content": [role, repr(nll)]}
     scores = Artifact(corpus.storage, "scores", plan)
     scores.declare()
     for number, values in enumerate(nll):
@@ -83,9 +85,11 @@ def make_selection(
     corpus: Artifact,
     weights: Sequence[Sequence[float]],
     unscorable: Sequence[Sequence[bool]] | None = None,
+    scores: dict[str, Artifact] | None = None,
 ) -> Artifact:
     """Return a committed selection: weights of all response tokens, shard by shard."""
-    plan = {"corpus": corpus.id, "num_shards": len(weights), "of": repr([weights, unscorable])}
+    plan = {"corpus": corpus.id, "num_shards": len(weights), "content": repr([weights, unscorable])}
+    plan |= {"scores": {role: artifact.id for role, artifact in (scores or {}).items()}}
     selection = Artifact(corpus.storage, "selections", plan)
     selection.declare()
     for number, values in enumerate(weights):
@@ -101,22 +105,89 @@ def make_selection(
     return selection
 
 
+@dataclass(frozen=True)
+class Step:
+    """One optimizer step of a training."""
+
+    loss: float | None
+    kept_tokens: int
+    tokens: int
+    learning_rate: float = 0.5
+    gradient_norm: float | None = None
+
+
+def make_model(
+    storage: LocalStorage, selection: Artifact, steps: Sequence[Step], seed: int = 0
+) -> Artifact:
+    """Return a committed model trained on the selection, with a folder that holds no model."""
+    plan = {
+        "kind": "models",
+        "num_shards": 1,
+        "corpus": selection.plan["corpus"],
+        "selection": selection.id,
+        "init": "feed",
+        "precision": "float32",
+        "device": "cpu",
+        "training": {"seed": seed, "content": repr(steps)},
+    }
+    model = Artifact(storage, "models", plan)
+    model.declare()
+    counts = {
+        "samples": 4,
+        "trained_samples": 3,
+        "kept_tokens": sum(step.kept_tokens for step in steps),
+        "steps": len(steps),
+        "skipped_steps": sum(step.loss is None for step in steps),
+        "tokens": sum(step.tokens for step in steps),
+    }
+    with storage.scratch() as scratch:
+        (scratch / "config.json").write_text("{}")
+        model.publish(0, {"steps": _steps_table(steps)}, counts, {"model": scratch})
+    model.commit({"fingerprint": f"content of {model.id}"})
+    return model
+
+
+def make_part(whole: Artifact, shards: Sequence[Sequence[Sample]]) -> Artifact:
+    """Return a committed corpus of some samples of another one: it has no files of its own."""
+    plan = {"kind": "corpora", "num_shards": len(shards), "of": whole.id, "content": repr(shards)}
+    part = Artifact(whole.storage, "corpora", plan)
+    part.declare()
+    for number, samples in enumerate(shards):
+        shard = _shard(samples)
+        counts = {
+            "rows": shard.num_samples,
+            "scored": shard.num_samples,
+            "tokens": len(shard.input_ids_T),
+            "response_tokens": int(shard.response_T.sum()),
+        }
+        part.publish(number, {"shards": shard.to_table()}, counts)
+    part.commit()
+    return part
+
+
+def begin_run(storage: LocalStorage, name: str, **fields: Any) -> Run:
+    """Return a run of which nothing is begun yet; `fields` are those of Run."""
+    asked = {
+        "flow": "clean",
+        "settings": {"method": "fixed-model"},
+        "inputs": [{"name": "a.jsonl", "num_bytes": 1, "sha256": "0" * 64}],
+        "models": {},
+        "corpora": {},
+        "num_rounds": 1,
+    }
+    run = Run(name=name, **asked | fields)
+    run.publish(storage)
+    return run
+
+
 def finish_run(
     storage: LocalStorage,
     name: str,
     rounds: Sequence[tuple[Artifact, dict[str, Artifact], Artifact]],
 ) -> Run:
     """Return a run whose rounds, (corpus, scores by role, selection) each, are all finished."""
-    run = Run(
-        name=name,
-        flow="clean",
-        settings={"method": "fixed-model"},
-        inputs=[{"name": "a.jsonl", "num_bytes": 1, "sha256": "0" * 64}],
-        models={},
-        corpora={"drop": rounds[0][0].id},
-        num_rounds=len(rounds),
-    )
-    run.publish(storage)
+    corpora = {"drop": rounds[0][0].id}
+    run = begin_run(storage, name, corpora=corpora, num_rounds=len(rounds))
     for number, (corpus, scores, selection) in enumerate(rounds):
         round = Round(
             round=number,
@@ -127,6 +198,26 @@ def finish_run(
         run.begin_round(storage, round)
         run.finish_round(storage, round)
     return run
+
+
+def finish_trained_round(
+    run: Run,
+    number: int,
+    made: tuple[Artifact, dict[str, Artifact], Artifact, Artifact],
+    outcome: Outcome | None,
+) -> Round:
+    """Return a finished round of (corpus, scores by role, selection, model)."""
+    corpus, scores, selection, model = made
+    round = Round(
+        round=number,
+        corpus=corpus.id,
+        scores={role: artifact.id for role, artifact in scores.items()},
+        selection=selection.id,
+        model=model.id,
+    )
+    run.begin_round(corpus.storage, round)
+    run.finish_round(corpus.storage, round, outcome)
+    return round
 
 
 def _commit(artifact: Artifact) -> Commit:
@@ -148,6 +239,19 @@ def _shard(samples: Sequence[Sample]) -> Shard:
         response_T=np.array([r for row in response for r in row], dtype=np.bool_),
         turn_T=np.array([t for row in turns for t in row], dtype=np.int16),
     )
+
+
+def _steps_table(steps: Sequence[Step]) -> pa.Table:
+    rows = [asdict(step) | {"step": number} for number, step in enumerate(steps, 1)]
+    types = {
+        "step": pa.int32(),
+        "loss": pa.float64(),
+        "learning_rate": pa.float64(),
+        "kept_tokens": pa.int64(),
+        "tokens": pa.int64(),
+        "gradient_norm": pa.float64(),
+    }
+    return pa.Table.from_pylist(rows, schema=pa.schema(types))
 
 
 def _rejected_table(rows: Sequence[dict[str, object]]) -> pa.Table:

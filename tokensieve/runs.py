@@ -137,9 +137,18 @@ class Run(_Document):
                 )
         return finished
 
+    @property
+    def planned_arms(self) -> list[tuple[str, int]]:
+        """Return arm and seed of each arm of a comparison, in the order of the settings."""
+        arms, seeds = self.settings.get("arms", []), self.settings.get("seeds", [])
+        return [(arm, seed) for arm in arms for seed in seeds]
+
     def is_finished(self, storage: LocalStorage) -> bool:
-        """Return whether every round it can have is finished, or it was stopped on purpose."""
-        return len(self.finished_rounds(storage)) == self.num_rounds or self.stopped(storage) != ""
+        """Return whether every round and arm it can have is finished, or it was stopped."""
+        if self.stopped(storage):
+            return True
+        has_rounds = len(self.finished_rounds(storage)) == self.num_rounds
+        return has_rounds and len(self.finished_arms(storage)) == len(self.planned_arms)
 
     def stop(self, storage: LocalStorage, reason: str) -> None:
         """Record that no further round will be done, and why."""
@@ -163,8 +172,7 @@ class Run(_Document):
 
     def finished_arms(self, storage: LocalStorage) -> list[Arm]:
         """Return the arms that are finished, in the order of their settings."""
-        arms, seeds = self.settings.get("arms", []), self.settings.get("seeds", [])
-        found = [self.finished_arm(storage, arm, seed) for arm in arms for seed in seeds]
+        found = [self.finished_arm(storage, arm, seed) for arm, seed in self.planned_arms]
         return [arm for arm in found if arm is not None]
 
     @property

@@ -1,2 +1,4 @@
--- Remember which artifacts a round used and made.
-INSERT INTO rounds VALUES ($run, $round, $corpus, $base_scores, $reference_scores, $selection);
+-- Remember which artifacts a round used and made, and what became of its model. In: `given`, with
+-- the columns of rounds.
+INSERT INTO rounds BY NAME
+SELECT * FROM given;

@@ -1,2 +1,3 @@
--- Remember what a run was asked for; a run is recorded with its first round.
-INSERT INTO runs VALUES ($run, $settings, $inputs, $models) ON CONFLICT DO NOTHING;
+-- Remember what a run was asked for. In: `given`, with the columns of runs.
+INSERT INTO runs BY NAME
+SELECT * FROM given;

@@ -1,4 +1,5 @@
--- Summarise the round at hand by vocabulary token. In: $run, $round, $corpus.
+-- Summarise the round at hand by vocabulary token. In: $run, $round, and $whole, the corpus with
+-- the vocabulary.
 INSERT INTO token_stats BY NAME
 WITH by_token AS (
     SELECT
@@ -17,4 +18,4 @@ SELECT
     vocabulary.text
 FROM by_token
 LEFT JOIN vocabulary
-    ON vocabulary.corpus = $corpus AND by_token.token_id = vocabulary.token_id;
+    ON vocabulary.corpus = $whole AND by_token.token_id = vocabulary.token_id;

@@ -1,17 +1,44 @@
--- What was asked for, and which artifacts each round used and made.
+-- What was asked for, and which artifacts each round used and made. A run is here from its first
+-- finished round or arm on.
 CREATE TABLE runs (
     run VARCHAR PRIMARY KEY,
+    flow VARCHAR NOT NULL,  -- clean, train, evolve or compare
+    num_rounds INTEGER NOT NULL,  -- it can have at most
     settings VARCHAR NOT NULL,  -- JSON
     inputs VARCHAR NOT NULL,  -- JSON: name, source, format, num_bytes and sha256 of each
     models VARCHAR NOT NULL  -- JSON: fingerprint by role
+);
+
+-- The corpora made of input files.
+CREATE TABLE run_corpora (
+    run VARCHAR NOT NULL REFERENCES runs (run),
+    role VARCHAR NOT NULL,  -- drop, warmup or holdout
+    corpus VARCHAR NOT NULL,
+    PRIMARY KEY (run, role)
+);
+
+-- The documents of the runs that this index holds: one for each finished round and arm.
+CREATE TABLE documents (
+    run VARCHAR NOT NULL REFERENCES runs (run),
+    document VARCHAR NOT NULL,  -- below the directory of the run, such as round-000
+    content VARCHAR NOT NULL,  -- hash of the document and of what the run was asked for
+    PRIMARY KEY (run, document)
 );
 
 CREATE TABLE rounds (
     run VARCHAR NOT NULL REFERENCES runs (run),
     round INTEGER NOT NULL,  -- from 0; a one-shot clean is round 0
     corpus VARCHAR NOT NULL,  -- ids of the artifacts
+    whole VARCHAR NOT NULL,  -- the corpus that it is a part of, or itself
     base_scores VARCHAR,  -- NULL: the method needs none
     reference_scores VARCHAR,
     selection VARCHAR NOT NULL,
-    PRIMARY KEY (run, round)
+    model VARCHAR,  -- NULL: none was trained
+    promoted BOOLEAN,  -- the model became the reference; NULL: that was not the question
+    reason VARCHAR,  -- of promoting or rejecting it
+    loss_before DOUBLE,  -- held-out, of the former reference, in nats per token; NULL: not measured
+    loss_after DOUBLE,  -- held-out, of the model
+    PRIMARY KEY (run, round),
+    CHECK ((promoted IS NULL) = (reason IS NULL)),
+    CHECK (promoted IS NULL OR model IS NOT NULL)
 );

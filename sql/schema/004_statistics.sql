@@ -116,3 +116,29 @@ CREATE TABLE influence_histogram (
     kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= influence_tokens),
     PRIMARY KEY (run, round, lower_nats)
 );
+
+-- How much a round's selection has in common with that of the round before, over the response
+-- tokens that both decided on. No row: they share no token.
+CREATE TABLE overlap_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    source VARCHAR,  -- NULL: all together
+    shared_tokens BIGINT NOT NULL,
+    kept_before BIGINT NOT NULL CHECK (kept_before <= shared_tokens),
+    kept_now BIGINT NOT NULL CHECK (kept_now <= shared_tokens),
+    kept_both BIGINT NOT NULL CHECK (kept_both <= least(kept_before, kept_now)),
+    overlap DOUBLE,  -- kept_both / tokens kept in either round; NULL: none is
+    UNIQUE (run, round, source)
+);
+
+-- What it took to make the artifacts of a round, by whichever run made them. Held-out losses, and
+-- scores of a whole corpus that a round only cuts a part from, are the cost of no round.
+CREATE TABLE step_costs (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    step VARCHAR NOT NULL,  -- corpus, scores.<role>, selection, model
+    artifact VARCHAR NOT NULL,
+    seconds DOUBLE,  -- over all processes that worked on it; NULL: not known
+    tokens BIGINT,  -- run through a model, or looked at; NULL: not known
+    PRIMARY KEY (run, round, step)
+);

@@ -1,15 +1,9 @@
--- Every row that became no sample, by run, with the place it came from and the reason.
+-- Every row that became no sample, by run and corpus, with the place it came from and the reason.
 -- In: $views, the rejected rows of each corpus.
 CREATE OR REPLACE VIEW quarantine AS
-WITH uses AS (
-    SELECT DISTINCT
-        run,
-        corpus
-    FROM rounds
-)
-
 SELECT
-    uses.run,
+    run_corpora.run,
+    run_corpora.role,
     rejected.*
 FROM query_table($views) AS rejected
-INNER JOIN uses ON rejected.corpus = uses.corpus;
+INNER JOIN run_corpora ON rejected.corpus = run_corpora.corpus;

@@ -7,7 +7,6 @@ WITH positions AS (
     SELECT
         run,
         round,
-        corpus,
         sample_id,
         source,
         generate_subscripts(input_ids, 1) - 1 AS position,  -- noqa: RF04
@@ -38,6 +37,7 @@ SELECT
     positions.reference_entropy,
     positions.weight
 FROM positions
+INNER JOIN rounds ON positions.run = rounds.run AND positions.round = rounds.round
 LEFT JOIN vocabulary
-    ON positions.corpus = vocabulary.corpus AND positions.token_id = vocabulary.token_id
+    ON rounds.whole = vocabulary.corpus AND positions.token_id = vocabulary.token_id
 WHERE positions.response;

@@ -484,6 +484,9 @@ def test_a_run_is_published_once_and_its_rounds_finish_one_by_one(storage):
     assert all_runs(storage) == [run]
     assert run.planned_rounds(storage) == [_round(0), _round(1)]
     assert [each.outcome for each in run.finished_rounds(storage)] == [None, Outcome(**OUTCOME)]
+    for arm, seed in run.planned_arms:
+        assert not run.is_finished(storage)
+        run.finish_arm(storage, Arm(arm=arm, seed=seed, **ARM))
     assert run.is_finished(storage)
     with pytest.raises(ConflictError, match=r"RUN\.json"):
         run.model_copy(update={"settings": {}}).publish(storage)

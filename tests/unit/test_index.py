@@ -227,8 +227,8 @@ def test_quarantined_rows_are_counted_and_can_be_read(storage):
     assert rows(storage, "SELECT read_rows, samples, quarantined_rows FROM round_stats") == [
         (5, 4, 1)
     ]
-    assert rows(storage, "SELECT run, file, line, reason FROM quarantine") == [
-        ("first", "a.jsonl", 7, "json_syntax")
+    assert rows(storage, "SELECT run, role, file, line, reason FROM quarantine") == [
+        ("first", "drop", "a.jsonl", 7, "json_syntax")
     ]
 
 
@@ -264,7 +264,7 @@ def test_a_token_scored_by_one_model_only_stops_the_index_if_nobody_accounted_fo
 def test_a_selection_whose_counts_do_not_add_up_stops_the_index(storage):
     corpus = make_corpus(storage, SHARDS)
     right = make_selection(corpus, WEIGHT)
-    wrong = Artifact(storage, "selections", {**right.plan, "of": "another"})
+    wrong = Artifact(storage, "selections", {**right.plan, "content": "another"})
     wrong.declare()
     for shard in (0, 1):
         receipt = right.required_receipt(shard)
@@ -377,7 +377,7 @@ def test_a_shell_that_opened_the_index_for_writing_stops_no_update(storage):
     assert rows(storage, "SELECT run FROM rounds ORDER BY run") == [("first",), ("second",)]
 
 
-@pytest.mark.parametrize("point", ["after_index_round", "before_index_swap", "after_index_swap"])
+@pytest.mark.parametrize("point", ["after_index_document", "before_index_swap", "after_index_swap"])
 def test_a_build_that_is_killed_leaves_a_valid_index_and_the_next_one_finishes(storage, point):
     finished_run(storage, "first")
     before = content(update_index(storage))

@@ -1,0 +1,2 @@
+-- Forget what was compared.
+DROP TABLE staged_choices;

@@ -1,0 +1,6 @@
+-- Every document of a run that is in this index.
+SELECT
+    run,
+    document,
+    content
+FROM documents;

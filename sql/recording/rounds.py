@@ -1,0 +1,111 @@
+"""Record a finished round: its artifacts, and the statistics of its tokens."""
+
+import duckdb
+
+from sql.recording.artifacts import (
+    Committed,
+    committed,
+    cost_of,
+    insert,
+    record_artifact,
+    whole_of,
+)
+from sql.recording.staging import stage_choices, stage_round
+from sql.recording.trainings import record_training
+from sql.statements import run, run_given
+from tokensieve.artifact import Artifact
+from tokensieve.runs import FinishedRound, Outcome, Round, Run
+from tokensieve.storage import LocalStorage
+
+_STATISTICS = (
+    "record_round_stats",
+    "record_source_stats",
+    "record_turn_stats",
+    "record_sample_stats",
+    "record_influence_histogram",
+)
+
+
+def record_round(
+    connection: duckdb.DuckDBPyConnection,
+    storage: LocalStorage,
+    of_run: Run,
+    finished: FinishedRound,
+) -> None:
+    """Add a finished round of a recorded run to the index, after the rounds before it."""
+    round = finished.round
+    steps = {step: committed(each) for step, each in round.artifacts(storage).items()}
+    for each in steps.values():
+        record_artifact(connection, each)
+    whole = whole_of(steps["corpus"].artifact)
+    _record_vocabulary(connection, whole)
+    insert(connection, "record_round", [_row(of_run, finished, whole)])
+    _record_costs(connection, of_run, round, steps)
+    if "model" in steps:
+        record_training(connection, steps["model"])
+    _record_statistics(connection, of_run, round, steps, whole)
+    if round.round > 0:
+        before = of_run.finished_rounds(storage)[round.round - 1].round
+        _record_overlap(connection, storage, of_run, (before, round))
+
+
+def _row(of_run: Run, finished: FinishedRound, whole: Artifact) -> dict[str, object]:
+    round, nothing = finished.round, dict.fromkeys(Outcome.model_fields)
+    return {
+        "run": of_run.name,
+        "round": round.round,
+        "corpus": round.corpus,
+        "whole": whole.id,
+        "base_scores": round.scores.get("base"),
+        "reference_scores": round.scores.get("reference"),
+        "selection": round.selection,
+        "model": round.model,
+    } | (finished.outcome.model_dump() if finished.outcome else nothing)
+
+
+def _record_vocabulary(connection: duckdb.DuckDBPyConnection, corpus: Artifact) -> None:
+    receipt = committed(corpus).commit.receipts[0]
+    vocabulary = corpus.read_table(receipt, "vocabulary")
+    run_given(connection, "record_vocabulary", vocabulary, corpus=corpus.id)
+
+
+def _record_costs(
+    connection: duckdb.DuckDBPyConnection, of_run: Run, round: Round, steps: dict[str, Committed]
+) -> None:
+    named = {"run": of_run.name, "round": round.round}
+    costs = [
+        named | {"step": step, "artifact": each.artifact.id} | cost_of([each.artifact])
+        for step, each in steps.items()
+    ]
+    insert(connection, "record_step_costs", costs)
+
+
+def _record_statistics(
+    connection: duckdb.DuckDBPyConnection,
+    of_run: Run,
+    round: Round,
+    steps: dict[str, Committed],
+    whole: Artifact,
+) -> None:
+    stage_round(connection, steps)
+    run(connection, "summarise_groups")
+    for statement in _STATISTICS:
+        run(connection, statement, run=of_run.name, round=round.round)
+    run(connection, "record_token_stats", run=of_run.name, round=round.round, whole=whole.id)
+    run(connection, "drop_staging")
+
+
+def _record_overlap(
+    connection: duckdb.DuckDBPyConnection,
+    storage: LocalStorage,
+    of_run: Run,
+    rounds: tuple[Round, Round],
+) -> None:
+    """Compare the selections of a round, the second, and of the one before it."""
+    run(connection, "create_staged_choices")
+    for is_before, round in zip((True, False), rounds, strict=True):
+        made = round.artifacts(storage)
+        steps = {step: committed(made[step]) for step in ("corpus", "selection")}
+        stage_choices(connection, steps, is_before)
+    run(connection, "record_overlap_stats", run=of_run.name, round=rounds[1].round)
+    run(connection, "drop_staged_choices")
