@@ -65,17 +65,17 @@ class NextTokens:
         self._body = model.get_decoder()
         ids_BL = on_device(batch.input_ids_BL, model.device)
         self._output = self._body(input_ids=ids_BL, use_cache=False, **_padding(batch, ids_BL))
-        self.hidden_RH: Tensor = self._output.last_hidden_state.flatten(0, 1)
-        """The body's answer at every place of the flattened batch: R = B * L rows."""
+        self.hidden_BLH: Tensor = self._output.last_hidden_state
+        """The body's answer at every place of the batch."""
 
     @property
     def device(self) -> torch.device:
         """Return where the logits will be."""
-        return self.hidden_RH.device
+        return self.hidden_BLH.device
 
     def logits(self, rows_K: Tensor) -> Tensor:
         """Return logits_KV of the given rows of the flattened batch."""
-        return self.head(self.hidden_RH[rows_K])
+        return self.head(self.hidden_BLH.flatten(0, 1)[rows_K])
 
     def head(self, hidden_KH: Tensor) -> Tensor:
         """Return logits_KV of any answers of the body, as the model's own forward makes them."""

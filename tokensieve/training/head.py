@@ -7,7 +7,7 @@ memory. Nothing is computed twice, and no array is ever [batch, length, vocabula
 The head is the model's own, as in `forward`. A head whose last operation keeps its result for the
 gradient would lose it; torch finds that out and says so. Scales and soft caps are not of that kind.
 
-Shapes: as in `forward`; R = all places of a batch, K = rows at a time.
+Shapes: as in `forward`; R = B * L places of a batch, K = rows at a time.
 """
 
 import torch
@@ -23,12 +23,12 @@ _PASS_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # of them, worked on at once: a
 def loss_and_gradient(
     answer: NextTokens, micro: MicroBatch, vocab_size: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the loss in nats, sum of share x nll, and gradient_RH with respect to the answer.
+    """Return the loss in nats, sum of share x nll, and its gradient_BLH for the body's answer.
 
-    The gradient with respect to the head's own parameters is added to them.
+    The gradient for the head's own parameters is added to them.
     """
-    hidden_RH = answer.hidden_RH.detach()
-    gradient_RH = torch.zeros_like(hidden_RH)
+    gradient_BLH = torch.zeros_like(answer.hidden_BLH)
+    hidden_RH, gradient_RH = answer.hidden_BLH.detach().flatten(0, 1), gradient_BLH.flatten(0, 1)
     loss = torch.zeros((), device=answer.device)
     arrays = (micro.row_K, micro.target_K, micro.share_K)
     num_chunks = -(-len(micro.row_K) // _rows_of(_HEAD_BYTES[answer.device.type], vocab_size))
@@ -41,7 +41,7 @@ def loss_and_gradient(
             logits_KV.backward(logits_KV.detach())
         assert hidden_KH.grad is not None
         gradient_RH[row_K] = hidden_KH.grad
-    return loss, gradient_RH
+    return loss, gradient_BLH
 
 
 def nll_to_gradient_(logits_KV: Tensor, target_K: Tensor, share_K: Tensor) -> Tensor:

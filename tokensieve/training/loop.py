@@ -148,8 +148,8 @@ class _Training:
         for index, micro in self._passes(self.steps[number]):
             seeds = np.random.SeedSequence([self._settings.seed, number, index])
             torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
-            part, hidden_RH, gradient_RH = self._trainee(micro, self._autocast)
-            hidden_RH.backward(gradient_RH)
+            part, hidden_BLH, gradient_BLH = self._trainee(micro, self._autocast)
+            hidden_BLH.backward(gradient_BLH)
             loss += part
         return loss
 

@@ -82,7 +82,8 @@ def shard_over_ranks(trainee: Trainee) -> None:
     fully_shard(trainee, mesh=mesh)
     for module in trainee.modules():
         if isinstance(module, FSDPModule):
-            module.set_gradient_divide_factor(1.0)  # a sum, not a mean
+            module.set_gradient_divide_factor(1.0)  # a sum, not a mean,
+            module.set_force_sum_reduction_for_comms(True)  # and not by way of a scaled one
 
 
 def is_sharded(trainee: Trainee) -> bool:

@@ -32,17 +32,17 @@ class Trainee(torch.nn.Module):
         return {name: each for name, each in self.model.named_parameters() if each.requires_grad}
 
     def forward(self, micro: MicroBatch, autocast: torch.autocast) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the loss in nats, the body's answer hidden_RH, and the loss's gradient for it.
+        """Return the loss in nats, the body's answer hidden_BLH, and the loss's gradient for it.
 
         The gradient for the head's parameters is added to them here; the rest follows from
-        `hidden_RH.backward(gradient_RH)`, which is left to the caller, because a model that is
+        `hidden_BLH.backward(gradient_BLH)`, which is left to the caller, because a model that is
         sharded over processes has to leave this call before its layers can be sent a gradient.
         """
         vocab_size = int(self.model.config.get_text_config().vocab_size)
         with autocast:
             answer = NextTokens(self.model, micro.batch)
-            loss, gradient_RH = loss_and_gradient(answer, micro, vocab_size)
-        return loss, answer.hidden_RH, gradient_RH
+            loss, gradient_BLH = loss_and_gradient(answer, micro, vocab_size)
+        return loss, answer.hidden_BLH, gradient_BLH
 
 
 def load_trainee(path: str, settings: TrainingSettings, num_gpus: float) -> Trainee:
