@@ -111,6 +111,12 @@ def _status(options: argparse.Namespace) -> None:
     print(describe_runs(_workspace(options)))
 
 
+def _history(options: argparse.Namespace) -> None:
+    from tasks.history import describe_history
+
+    print(describe_history(_workspace(options), options.run_name))
+
+
 def _verify(options: argparse.Namespace) -> None:
     from tasks.status import verify_artifacts
 
@@ -173,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_workspace(index, Path("workspace"))
     status = _command(commands, "status", _status, "what is done, running or interrupted")
     _add_workspace(status, Path("workspace"))
+    history = _command(commands, "history", _history, "what each round of a run found")
+    history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
+    _add_workspace(history, Path("workspace"))
     verify = _command(commands, "verify", _verify, "check the hash of every published file")
     _add_workspace(verify, Path("workspace"))
     return parser

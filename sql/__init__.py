@@ -4,6 +4,6 @@ Every statement is a file: schema/NNN_*.sql, views/*.sql, queries/verb_noun.sql.
 """
 
 from sql.published import connect_published, index_path
-from sql.statements import run
+from sql.statements import rows, run
 
-__all__ = ["connect_published", "index_path", "run"]
+__all__ = ["connect_published", "index_path", "rows", "run"]

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -37,6 +38,12 @@ def run(
 ) -> duckdb.DuckDBPyConnection:
     """Execute queries/<query>.sql with its named parameters ($name in the file)."""
     return connection.execute(_text("queries", query), parameters)
+
+
+def rows(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
+    """Return the rows of an answer of `run`, each by column name."""
+    names = [column[0] for column in answer.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def run_given(

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 
 import psutil
 
-from tokensieve.artifact import Artifact
+from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.errors import DamagedError, ServiceError
-from tokensieve.runs import Attempt, Run, all_runs, attempts
+from tokensieve.runs import Attempt, FinishedRound, Run, all_runs, attempts
 from tokensieve.storage import LocalStorage
 from tokensieve.verification import Verification
 
@@ -57,29 +57,79 @@ def _described(
     seen = states.get(tried[-1].flow_run) if tried else None
     stale = seen is not None and not alive and seen not in _EXPECTED.get(state, {seen})
     remark = f" (Prefect says {seen}, which is stale)" if stale else ""
-    lines = [f"{run.name}: {state}{advice}{remark}"]
+    return [f"{run.name}: {state}{advice}{remark}", *_progress_lines(storage, run)]
+
+
+def _progress_lines(storage: LocalStorage, run: Run) -> list[str]:
+    """Return how far each artifact is; where there is more than one round, also how each ended."""
+    if run.num_rounds == 1:
+        made = [round.artifacts(storage) for round in run.planned_rounds(storage)]
+        return [line for each in made for line in _artifact_lines(each)] or ["  not begun yet"]
+    corpora = {
+        f"corpus.{role}": load_artifact(storage, "corpora", id) for role, id in run.corpora.items()
+    }
+    return [*_artifact_lines(corpora), *_round_lines(storage, run), *_arm_lines(storage, run)]
+
+
+def _round_lines(storage: LocalStorage, run: Run) -> list[str]:
+    if not run.num_rounds:
+        return []
+    finished = {each.round.round: each for each in run.finished_rounds(storage)}
+    lines = [f"  {'rounds':<18} {len(finished)} of at most {run.num_rounds} done"]
     for round in run.planned_rounds(storage):
-        for step, artifact in round.artifacts(storage).items():
-            lines.append(f"  {step:<18} {artifact.key:<32} {_progress(artifact)}")
+        lines.append(f"  round {round.round}: {_ending(finished.get(round.round))}")
+        lines += [f"  {line}" for line in _artifact_lines(round.artifacts(storage))]
     return lines
+
+
+def _arm_lines(storage: LocalStorage, run: Run) -> list[str]:
+    if not run.planned_arms:
+        return []
+    num_done = len(run.finished_arms(storage))
+    return [f"  {'arms':<18} {num_done} of {len(run.planned_arms)} done"]
+
+
+def _artifact_lines(artifacts: dict[str, Artifact]) -> list[str]:
+    return [
+        f"  {step:<18} {artifact.key:<32} {_progress(artifact)}"
+        for step, artifact in artifacts.items()
+    ]
+
+
+def _ending(finished: FinishedRound | None) -> str:
+    """Return how a round ended."""
+    if finished is None:
+        return "not done"
+    if finished.outcome is None:
+        return "done"
+    verdict = "promoted" if finished.outcome.promoted else "rejected"
+    return f"{verdict} ({finished.outcome.reason})"
 
 
 def _state(
     storage: LocalStorage, run: Run, tried: list[Attempt], alive: list[int]
 ) -> tuple[str, str]:
-    """Return the run's state in a word or two, and what more there is to say."""
+    """Return the run's state in a word or two, and what more there is to say.
+
+    A run may rest between rounds, each of which a schedule begins; within one it was interrupted.
+    """
     if run.is_finished(storage):
-        return "done", ""
+        reason = run.stopped(storage)
+        return "done", f"; stopped: {reason}" if reason else ""
     if alive:
         return "running", f" (process {alive[-1]})"
     if tried and tried[-1].host != socket.gethostname():
         return "not done", f"; last worked on by {tried[-1].host}"
+    if 0 < len(run.finished_rounds(storage)) == len(run.planned_rounds(storage)):
+        return "between rounds", "; the same command does the next"
     return "interrupted", "; run the same command again"
 
 
 def _progress(artifact: Artifact) -> str:
     if artifact.committed() is not None:
         return "done"
+    if artifact.num_shards == 1:
+        return "not done"
     return f"{len(artifact.done_shards())} of {artifact.num_shards} shards"
 
 

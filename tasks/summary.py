@@ -79,19 +79,13 @@ def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
     """Return the summary of a finished round, and show it in the Prefect UI."""
     names: dict[str, str | int] = {"run": run.name, "round": round.round}
     with sql.connect_published(storage) as connection:
-        [stats] = _rows(sql.run(connection, "summarise_round", **names))
-        sources = _rows(sql.run(connection, "list_sources", **names))
+        [stats] = sql.rows(sql.run(connection, "summarise_round", **names))
+        sources = sql.rows(sql.run(connection, "list_sources", **names))
     summary = Summary(run.name, stats, sources, _places(storage, round.artifacts(storage)))
     create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
     create_table_artifact(shown, key="sources", description="Kept and dropped by source")
     return summary
-
-
-def _rows(answer: Any) -> list[dict[str, Any]]:
-    """Return the rows of a query's answer by column name."""
-    names = [column[0] for column in answer.description]
-    return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
 def _places(storage: LocalStorage, made: dict[str, Artifact]) -> dict[str, str]:
