@@ -13,6 +13,7 @@ from tokensieve.artifact import Commit, Receipt, summed
 from tokensieve.ingest.duplicates import find_duplicates
 from tokensieve.ingest.quarantine import check_quarantine, quarantine_lines
 from tokensieve.planning import CorpusStep
+from tokensieve.timings import timed
 
 INLINE_BYTES = 32 * 2**20
 """Below this, starting workers takes longer than the work."""
@@ -30,6 +31,13 @@ def make_corpus(step: CorpusStep) -> Commit:
         get_run_logger().info("corpus %s: done before", corpus.id)
         check_quarantine(commit.totals, settings.max_quarantine)
         return commit
+    with timed(corpus):
+        return _made(step)
+
+
+def _made(step: CorpusStep) -> Commit:
+    """Make the shards that are not there yet, look at what was counted, and commit."""
+    corpus, settings = step.artifact, step.settings
     _make_shards(step)
     receipts = corpus.stated_receipts()  # commit() looks at every file
     _tell(quarantine_lines(corpus.read_table(receipt, "rejected") for receipt in receipts))

@@ -1,11 +1,19 @@
 """Say what the rounds of an evolving reference found, in the terminal and in the Prefect UI."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from prefect import task
+from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+import sql
+from tasks.history import describe_history
+from tasks.pictures import show_picture
+from tokensieve.charts import InfluenceQuantiles, RoundPoint, rounds_chart
 from tokensieve.planning import EvolvePlan, current_reference
+
+_QUANTILES = ("p05", "p25", "p50", "p75", "p95")
 
 
 @dataclass(frozen=True)
@@ -16,7 +24,7 @@ class Evolution:
     history: str
     """A table of the rounds."""
     places: dict[str, str]
-    """Where the reference, the datasets and the picture of the rounds lie."""
+    """Where the reference, the picture of the rounds and the index lie."""
 
     def __str__(self) -> str:
         """Return the summary for the terminal."""
@@ -27,6 +35,31 @@ class Evolution:
 @task(name="summarise-evolution", task_run_name="summarise-evolution", cache_policy=NO_CACHE)
 def summarise_evolution(plan: EvolvePlan) -> Evolution:
     """Return what all finished rounds found, and show it in the Prefect UI."""
-    finished = plan.run.finished_rounds(plan.storage)
-    reference = current_reference(plan, finished)
-    return Evolution(plan.run.name, "", {"reference": reference.path})
+    storage, run = plan.storage, plan.run
+    with sql.connect_published(storage) as connection:
+        rows = sql.rows(sql.run(connection, "summarise_rounds", run=run.name))
+    picture = storage.path(f"runs/{run.name}/rounds.png")
+    chart = rounds_chart([_point(row) for row in rows])
+    show_picture("rounds", f"Rounds of {run.name}", chart, picture)
+    history = describe_history(storage, run.name)
+    create_markdown_artifact(f"```\n{history}\n```", key="history", description=run.name)
+    reference = current_reference(plan, run.finished_rounds(storage))
+    places = {
+        "reference": reference.path,
+        "picture": str(picture),
+        "index": str(sql.index_path(storage)),
+    }
+    return Evolution(run.name, history, places)
+
+
+def _point(row: dict[str, Any]) -> RoundPoint:
+    quantiles = [row[f"influence_{name}"] for name in _QUANTILES]
+    return RoundPoint(
+        round=row["round"],
+        held_out_loss=row["loss_after"],
+        accepted=bool(row["promoted"]),
+        kept_share=row["kept_share"],
+        positive_share=row["positive_share"],
+        overlap=row["overlap"],
+        influence=None if None in quantiles else InfluenceQuantiles(*quantiles),
+    )

@@ -5,12 +5,12 @@ from prefect.cache_policies import NO_CACHE
 
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.parts import cut_part, slice_scores
-from tokensieve.planning import EvolvePlan, RoundPlan
+from tokensieve.planning import EvolvePlan, RoundPlan, WarmupPlan
 
 
 @task(name="cut-part", task_run_name="cut-part", cache_policy=NO_CACHE)
-def cut_corpus(round: RoundPlan) -> None:
-    """Make the part of the corpus that the round works on, if it works on one."""
+def cut_corpus(round: RoundPlan | WarmupPlan) -> None:
+    """Make the part of the corpus that is worked on, if it is a part."""
     if round.part is not None:
         cut_part(round.part, _commit(round.part.corpus))
 

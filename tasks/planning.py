@@ -8,16 +8,18 @@ from prefect.cache_policies import NO_CACHE
 from ray_cluster.cluster import uses_gpu
 from tokensieve.planning import (
     CleanPlan,
+    ComparePlan,
     CorpusStep,
     EvolvePlan,
     RoundPlan,
     TrainPlan,
     next_round,
     plan_clean,
+    plan_compare,
     plan_evolve,
     plan_train,
 )
-from tokensieve.settings import CleanSettings, EvolveSettings, TrainSettings
+from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
@@ -47,6 +49,15 @@ def plan_evolution(settings: EvolveSettings) -> EvolvePlan:
     return plan
 
 
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
+def plan_comparison(settings: CompareSettings) -> ComparePlan:
+    """Return what all arms share."""
+    plan = plan_compare(settings, uses_gpu(settings.cluster))
+    plan.declare()
+    _tell(plan, plan.corpora.values())
+    return plan
+
+
 @task(name="plan-round", task_run_name="plan-round", cache_policy=NO_CACHE)
 def plan_next_round(plan: EvolvePlan) -> RoundPlan | None:
     """Return the first unfinished round; None if there is no more to do."""
@@ -57,7 +68,9 @@ def plan_next_round(plan: EvolvePlan) -> RoundPlan | None:
     return round
 
 
-def _tell(plan: CleanPlan | TrainPlan | EvolvePlan, corpora: Iterable[CorpusStep]) -> None:
+def _tell(
+    plan: CleanPlan | TrainPlan | EvolvePlan | ComparePlan, corpora: Iterable[CorpusStep]
+) -> None:
     log = get_run_logger()
     for corpus in corpora:
         for warning in corpus.inventory.warnings:

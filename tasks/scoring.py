@@ -10,6 +10,7 @@ from tasks.progress import step_progress
 from tokensieve.artifact import Commit, Receipt
 from tokensieve.planning import ScoringStep
 from tokensieve.scoring import check_finite
+from tokensieve.timings import timed
 
 _REMARKABLE = {
     "non_finite_tokens": "tokens have no finite score and take no part in a selection",
@@ -28,8 +29,9 @@ def score_corpus(step: ScoringStep) -> Commit:
     scores.declare()
     commit = scores.committed()
     if commit is None:
-        _score_shards(step)
-        commit = scores.commit()
+        with timed(scores):
+            _score_shards(step)
+            commit = scores.commit()
     else:
         log.info("scores %s of the %s: done before", scores.id, step.role)
     for count, meaning in _REMARKABLE.items():

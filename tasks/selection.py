@@ -12,16 +12,25 @@ from tokensieve.methods import Evidence, Method, find_method
 from tokensieve.planning import SelectionStep
 from tokensieve.selection import select_shard, selection_tables
 from tokensieve.thresholds import find_thresholds
+from tokensieve.timings import timed
 
 
 @task(name="select-tokens", task_run_name="select-tokens", cache_policy=NO_CACHE)
 def select_tokens(step: SelectionStep) -> Commit:
     """Return the selection's commit: one weight for every token, and the training view."""
-    selection, settings = step.artifact, step.settings
+    selection = step.artifact
+    selection.declare()
     commit = selection.committed()
     if commit is not None:
         get_run_logger().info("selection %s: done before", selection.id)
         return commit
+    with timed(selection):
+        return _selected(step)
+
+
+def _selected(step: SelectionStep) -> Commit:
+    """Find the thresholds, and select the shards that are not there yet."""
+    selection, settings = step.artifact, step.settings
     method = find_method(settings.method)
     rule, evidence = method.rule(settings), _EvidenceReader(step, method)
     thresholds = find_thresholds(

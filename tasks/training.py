@@ -52,6 +52,8 @@ def _trained(steps: Sequence[TrainingStep]) -> list[Commit]:
     pending = [step for step in steps if step.artifact.committed() is None]
     if len(pending) < len(steps):
         get_run_logger().info("%d models: trained before", len(steps) - len(pending))
+    for step in pending:
+        step.artifact.declare()
     if pending:
         _train(pending)
     return [_commit(step.artifact) for step in steps]

@@ -7,6 +7,9 @@ the byte however often the work was interrupted.
 """
 
 import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from pydantic import BaseModel, ConfigDict
 
@@ -38,3 +41,14 @@ def timings(artifact: Artifact) -> list[Timing]:
     storage, place = artifact.storage, f"{artifact.key}/timings"
     keys = [f"{place}/{name}" for name in storage.names(place) if name.endswith(".json")]
     return [parsed(Timing, storage.read(key) or b"", str(storage.path(key))) for key in keys]
+
+
+@contextmanager
+def timed(artifact: Artifact) -> Iterator[None]:
+    """Publish how long the block took to make the artifact, if it was finished in it."""
+    began = time.monotonic()
+    yield
+    commit = artifact.committed()
+    if commit is not None:
+        seconds = round(time.monotonic() - began, 3)
+        Timing(seconds=seconds, tokens=commit.totals.get("tokens", 0)).publish(artifact)

@@ -17,7 +17,6 @@ from tests.scripts import REPOSITORY
 from tokensieve.charts import (
     ArmPoint,
     InfluenceQuantiles,
-    Metric,
     RoundPoint,
     StepPoint,
     comparison_chart,
@@ -28,10 +27,9 @@ from tokensieve.charts.canvas import BLUE, GREY, VERMILLION
 from tokensieve.charts.comparison import draw_comparison_chart
 from tokensieve.charts.rounds import draw_rounds_chart
 from tokensieve.charts.training import draw_loss_curve, running_mean
+from tokensieve.comparison import EXACT_MATCH, LOSS
 
 MISSING = np.nan
-LOSS = Metric("Held-out loss", "nats", lower_is_better=True)
-EXACT_MATCH = Metric("Exact match", "", lower_is_better=False)
 QUANTILES = InfluenceQuantiles(-1.0, -0.2, 0.1, 0.6, 2.0)
 ROUND = RoundPoint(1, 1.9, True, 0.6, 0.55, 0.8, QUANTILES)
 ARMS = [
@@ -282,7 +280,7 @@ def test_every_seed_is_a_dot_and_the_mean_a_stroke():
 
     assert list(dots.get_xdata()) == [1.6, 1.8]
     assert list(stroke.get_xdata()) == pytest.approx([1.7])
-    assert left.get_xlabel() == "each seed, and the mean (nats)"
+    assert left.get_xlabel() == "each seed, and the mean (nats per token)"
 
 
 @pytest.mark.parametrize(
@@ -305,7 +303,7 @@ def test_an_interval_is_a_bar_from_its_low_to_its_high_end():
     [bar] = right.collections
 
     assert bar.get_segments()[0].tolist() == [[-0.4, 0.0], [-0.1, 0.0]]
-    assert right.get_xlabel() == "arm minus random (nats)   \N{LEFTWARDS ARROW} better"
+    assert right.get_xlabel() == "arm minus random (nats per token)   \N{LEFTWARDS ARROW} better"
 
 
 def test_a_difference_of_one_seed_is_hollow_and_has_no_bar():

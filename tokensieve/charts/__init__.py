@@ -9,7 +9,7 @@ The same numbers give the same bytes in one environment.
 """
 
 from tokensieve.charts.canvas import ImageFormat
-from tokensieve.charts.comparison import ArmPoint, Metric, comparison_chart
+from tokensieve.charts.comparison import ArmPoint, comparison_chart
 from tokensieve.charts.rounds import InfluenceQuantiles, RoundPoint, rounds_chart
 from tokensieve.charts.training import StepPoint, loss_curve
 
@@ -17,7 +17,6 @@ __all__ = [
     "ArmPoint",
     "ImageFormat",
     "InfluenceQuantiles",
-    "Metric",
     "RoundPoint",
     "StepPoint",
     "comparison_chart",

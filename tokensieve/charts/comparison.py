@@ -17,20 +17,10 @@ from tokensieve.charts.canvas import (
     rendered,
     say_empty,
 )
+from tokensieve.comparison import Metric
 
 _ROW_HEIGHT = 0.42
 _REST_HEIGHT = 1.1
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What the arms are compared by."""
-
-    name: str
-    """As a title begins: `Held-out loss`."""
-    unit: str
-    """Empty: a plain number."""
-    lower_is_better: bool
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,17 @@ lm_eval_tasks.py   tasks of lm-evaluation-harness, if it is installed
 
 from tokensieve.evaluation.answers import ANSWER_SCHEMA, answer_samples, exact_match
 from tokensieve.evaluation.held_out import HeldOutLoss, MeanLoss, held_out_loss
-from tokensieve.evaluation.lm_eval_tasks import TaskResult, check_tasks, lm_eval_results
+from tokensieve.evaluation.lm_eval_tasks import (
+    TASK_SCHEMA,
+    TaskResult,
+    check_tasks,
+    lm_eval_results,
+)
 from tokensieve.evaluation.patterns import check_pattern
 
 __all__ = [
     "ANSWER_SCHEMA",
+    "TASK_SCHEMA",
     "HeldOutLoss",
     "MeanLoss",
     "TaskResult",

@@ -16,6 +16,7 @@ from numbers import Real
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from tokensieve.errors import InputError, SettingsError, shortened
@@ -44,6 +45,17 @@ class TaskResult:
     """Standard error over the documents, where lm-eval can give one."""
     higher_is_better: bool | None
     """None where the task does not say."""
+
+
+TASK_SCHEMA = pa.schema(
+    [
+        pa.field("task", pa.string(), nullable=False),
+        pa.field("metric", pa.string(), nullable=False),
+        pa.field("value", pa.float64(), nullable=False),
+        pa.field("stderr", pa.float64()),
+        pa.field("higher_is_better", pa.bool_()),
+    ]
+)
 
 
 def check_tasks(settings: EvaluationSettings) -> None:

@@ -9,6 +9,20 @@ evolve.py    self-evolving cleaning, round by round
 """
 
 from tokensieve.planning.clean import CleanPlan, check_given, plan_clean
+from tokensieve.planning.compare import (
+    SELF_EVOLVING,
+    ArmPlan,
+    ComparePlan,
+    WarmupPlan,
+    base_on_holdout,
+    check_compare_given,
+    evolve_settings,
+    plan_arms,
+    plan_compare,
+    plan_evaluation,
+    plan_scorings,
+    plan_warmup,
+)
 from tokensieve.planning.evolve import (
     EvolvePlan,
     RoundPlan,
@@ -31,6 +45,18 @@ from tokensieve.planning.steps import (
 from tokensieve.planning.train import TrainPlan, plan_train
 
 __all__ = [
+    "SELF_EVOLVING",
+    "ArmPlan",
+    "ComparePlan",
+    "WarmupPlan",
+    "base_on_holdout",
+    "check_compare_given",
+    "evolve_settings",
+    "plan_arms",
+    "plan_compare",
+    "plan_evaluation",
+    "plan_scorings",
+    "plan_warmup",
     "CleanPlan",
     "CorpusStep",
     "EvaluationStep",
