@@ -1,0 +1,38 @@
+"""Whether an arm of a comparison beats random, and what it costs. Plain numbers, no models.
+
+results.py     the evaluated arms, and one row for each arm over its seeds
+intervals.py   paired differences and their 95 % intervals
+cost.py        forward passes over the corpus
+verdict.py     what the rows say, in words
+tables.py      the rows as text and as markdown
+"""
+
+from tokensieve.comparison.cost import forward_passes, passes_of_training
+from tokensieve.comparison.intervals import Difference
+from tokensieve.comparison.results import (
+    EXACT_MATCH,
+    LOSS,
+    ArmResult,
+    ArmRow,
+    Metric,
+    compare_arms,
+    task_metric,
+)
+from tokensieve.comparison.tables import comparison_markdown, comparison_table
+from tokensieve.comparison.verdict import verdict
+
+__all__ = [
+    "EXACT_MATCH",
+    "LOSS",
+    "ArmResult",
+    "ArmRow",
+    "Difference",
+    "Metric",
+    "compare_arms",
+    "comparison_markdown",
+    "comparison_table",
+    "forward_passes",
+    "passes_of_training",
+    "task_metric",
+    "verdict",
+]

@@ -1,0 +1,141 @@
+"""The evaluated arms of a comparison, and one row for each arm over its seeds."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean, stdev
+
+from tokensieve.comparison.intervals import Difference, paired_difference
+
+RANDOM, FULL = "random", "full"
+CONTROLS = (RANDOM, FULL)
+"""What every other arm has to beat: as many tokens drawn at random, and all of them."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What arms are compared by."""
+
+    key: str
+    """`loss`, `exact_match`, or a key of ArmResult.tasks."""
+    name: str
+    """As a title begins."""
+    unit: str
+    """Empty: a plain number."""
+    lower_is_better: bool
+
+
+LOSS = Metric("loss", "Held-out loss", "nats per token", lower_is_better=True)
+EXACT_MATCH = Metric("exact_match", "Exact match", "", lower_is_better=False)
+
+
+_LOWER_IS_BETTER = {
+    *("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter")
+}
+
+
+def task_metric(key: str) -> Metric:
+    """Return the metric of an lm-eval figure, named TASK/METRIC or TASK/METRIC,FILTER.
+
+    Lower is better for those of lm-eval's own metrics for which it says so, else higher.
+    """
+    name = key.rpartition("/")[2].partition(",")[0]
+    return Metric(key, key, "", lower_is_better=name in _LOWER_IS_BETTER)
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """One arm, trained with one seed and evaluated."""
+
+    arm: str
+    seed: int
+    loss: float
+    """Held-out, in nats per response token."""
+    exact_match: float | None
+    """Share of held-out samples. None: nothing was generated."""
+    tasks: dict[str, float]
+    """Figures of lm-eval tasks by name."""
+    kept_share: float
+    """Share of the corpus's response tokens that were trained on."""
+    forward_passes: float
+    """Cost of selecting and training, in forward passes over the corpus."""
+    seconds: float | None
+    """The same on the clock. None: not known."""
+
+    def value(self, metric: Metric) -> float | None:
+        """Return what the metric says of the arm, None if it says nothing."""
+        if metric == LOSS:
+            return self.loss
+        return self.exact_match if metric == EXACT_MATCH else self.tasks.get(metric.key)
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """One arm over its seeds, by one metric."""
+
+    arm: str
+    values: tuple[float, ...]
+    """One for each seed that the metric says something of, in the order of the seeds."""
+    mean: float
+    spread: float | None
+    """Sample standard deviation over the seeds. None: there is one."""
+    versus: dict[str, Difference | None]
+    """Arm minus each of CONTROLS. None: no seed in common, or it is the arm itself."""
+    forward_passes: float
+    """Mean over all its seeds."""
+    extra_compute: float | None
+    """forward_passes relative to those of `full`: 1.5 is half as much again. None: no `full`."""
+    seconds: float | None
+    """Mean over all its seeds. None: not known of all."""
+
+    @property
+    def num_seeds(self) -> int:
+        """Return for how many seeds there is a value."""
+        return len(self.values)
+
+
+def compare_arms(results: Sequence[ArmResult], metric: Metric) -> list[ArmRow]:
+    """Return a row for each arm that the metric says something of, in the order of `results`."""
+    by_arm: dict[str, dict[int, ArmResult]] = defaultdict(dict)
+    for result in results:
+        assert result.seed not in by_arm[result.arm], f"two results of {result.arm}, {result.seed}"
+        by_arm[result.arm][result.seed] = result
+    values = {arm: _values(seeds, metric) for arm, seeds in by_arm.items()}
+    passes = {arm: _mean_passes(list(seeds.values())) for arm, seeds in by_arm.items()}
+    full = passes.get(FULL)
+    return [
+        ArmRow(
+            arm=arm,
+            values=tuple(values[arm].values()),
+            mean=fmean(values[arm].values()),
+            spread=stdev(values[arm].values()) if len(values[arm]) > 1 else None,
+            versus=_versus(arm, values),
+            forward_passes=passes[arm],
+            extra_compute=passes[arm] / full if full else None,
+            seconds=_mean_seconds(list(seeds.values())),
+        )
+        for arm, seeds in by_arm.items()
+        if values[arm]
+    ]
+
+
+def _values(seeds: dict[int, ArmResult], metric: Metric) -> dict[int, float]:
+    """Return the arm's values by seed, in the order of the seeds."""
+    values = {seed: seeds[seed].value(metric) for seed in sorted(seeds)}
+    return {seed: value for seed, value in values.items() if value is not None}
+
+
+def _mean_passes(results: Sequence[ArmResult]) -> float:
+    return fmean(result.forward_passes for result in results)
+
+
+def _mean_seconds(results: Sequence[ArmResult]) -> float | None:
+    known = [result.seconds for result in results if result.seconds is not None]
+    return fmean(known) if len(known) == len(results) else None
+
+
+def _versus(arm: str, values: dict[str, dict[int, float]]) -> dict[str, Difference | None]:
+    return {
+        control: None if arm == control else paired_difference(values[arm], values.get(control, {}))
+        for control in CONTROLS
+    }
