@@ -42,7 +42,7 @@ from tokensieve.planning.steps import (
     SelectionStep,
     TrainingStep,
 )
-from tokensieve.planning.train import TrainPlan, plan_train
+from tokensieve.planning.train import TrainPlan, check_train_given, plan_train
 
 __all__ = [
     "SELF_EVOLVING",
@@ -69,6 +69,7 @@ __all__ = [
     "TrainingStep",
     "check_evolve_given",
     "check_given",
+    "check_train_given",
     "current_reference",
     "held_out_steps",
     "model_spec",

@@ -7,7 +7,12 @@ from pathlib import Path
 
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.errors import SettingsError, shortened
-from tokensieve.models import check_same_tokenizer, load_tokenizer, tokenizer_fingerprint
+from tokensieve.models import (
+    check_model_directory,
+    check_same_tokenizer,
+    load_tokenizer,
+    tokenizer_fingerprint,
+)
 from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
 from tokensieve.planning.room import check_room, trained_bytes
 from tokensieve.planning.steps import TrainingStep, training_step
@@ -75,6 +80,12 @@ def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
         num_rounds=1,
     )
     return TrainPlan(settings, training, run, round)
+
+
+def check_train_given(settings: TrainSettings) -> None:
+    """Raise what `plan_train` would raise, as far as a second of looking can tell."""
+    find_selection(LocalStorage(settings.workspace), settings.selection)
+    check_model_directory(settings.base)
 
 
 def find_selection(storage: LocalStorage, name: str) -> Artifact:

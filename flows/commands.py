@@ -1,0 +1,134 @@
+"""What each command does.
+
+Each imports what it needs when it is called: Prefect and torch take seconds that `tokensieve sql`
+should not.
+"""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from flows.flags import loaded
+from tokensieve.errors import SettingsError
+from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
+
+
+def run_clean(options: argparse.Namespace) -> None:
+    """Clean a drop, or say what it would cost."""
+    settings = loaded(CleanSettings, options)
+    if options.dry_run:
+        from tasks.dry_run import estimate_run
+
+        print(estimate_run(settings))
+        return
+    from tokensieve.planning import check_given
+
+    check_given(settings)
+    with _prefect():
+        from flows.clean import clean
+
+        print(clean(settings))
+
+
+def run_train(options: argparse.Namespace) -> None:
+    """Train a model on a selection."""
+    settings = loaded(TrainSettings, options)
+    from tokensieve.planning import check_train_given
+
+    check_train_given(settings)
+    with _prefect():
+        from flows.train import train
+
+        print(train(settings))
+
+
+def run_evolve(options: argparse.Namespace) -> None:
+    """Do all rounds that are not done yet, or the next one."""
+    settings = loaded(EvolveSettings, options)
+    from tokensieve.planning import check_evolve_given
+
+    check_evolve_given(settings)
+    with _prefect():
+        from flows.evolve import evolve, evolve_round
+
+        print(evolve_round(settings) if options.next_round else evolve(settings))
+
+
+def run_compare(options: argparse.Namespace) -> None:
+    """Compare arms."""
+    settings = loaded(CompareSettings, options)
+    from tokensieve.planning import check_compare_given
+
+    check_compare_given(settings)
+    with _prefect():
+        from flows.compare import compare
+
+        print(compare(settings))
+
+
+def run_demo(options: argparse.Namespace) -> None:
+    """Show all of it on data of its own."""
+    from rich.console import Console
+
+    with _prefect():
+        from flows.demo import demo
+
+        Console(highlight=False).print(demo(options.workspace.absolute()), soft_wrap=True)
+
+
+def run_sql(options: argparse.Namespace) -> None:
+    """Answer a question to the index."""
+    from tasks.query import answer
+
+    answer(_workspace(options), options.statement, options.format, options.output)
+
+
+def run_index(options: argparse.Namespace) -> None:
+    """Bring the index up to date."""
+    from sql.index import rebuild_index, update_index
+
+    storage = _workspace(options)
+    print(rebuild_index(storage) if options.rebuild else update_index(storage))
+
+
+def run_status(options: argparse.Namespace) -> None:
+    """Tell of every run."""
+    from tasks.status import describe_runs
+
+    print(describe_runs(_workspace(options)))
+
+
+def run_history(options: argparse.Namespace) -> None:
+    """Tell of the rounds of a run."""
+    from tasks.history import describe_history
+
+    print(describe_history(_workspace(options), options.run_name))
+
+
+def run_verify(options: argparse.Namespace) -> None:
+    """Check every hash."""
+    from tasks.status import verify_artifacts
+
+    print(verify_artifacts(_workspace(options)))
+
+
+@contextmanager
+def _prefect() -> Iterator[None]:
+    """Run the block with a Prefect server that answers, and without those of killed runs."""
+    from tasks.leftovers import end_leftovers
+    from tasks.prefect_session import prefect_session
+
+    end_leftovers()
+    with prefect_session():
+        yield
+
+
+def _workspace(options: argparse.Namespace) -> Any:
+    from tokensieve.storage import LocalStorage
+
+    if not options.workspace.is_dir():
+        raise SettingsError(
+            f"{options.workspace}: no workspace is there. Give the one of your run by --workspace."
+        )
+    return LocalStorage(options.workspace.absolute())
