@@ -10,7 +10,7 @@ import pyarrow as pa
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import Shard, read_shard, scores_table
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA
-from tokensieve.runs import Outcome, Round, Run
+from tokensieve.runs import Round, Run
 from tokensieve.selection import selection_tables
 from tokensieve.storage import LocalStorage
 
@@ -198,26 +198,6 @@ def finish_run(
         run.begin_round(storage, round)
         run.finish_round(storage, round)
     return run
-
-
-def finish_trained_round(
-    run: Run,
-    number: int,
-    made: tuple[Artifact, dict[str, Artifact], Artifact, Artifact],
-    outcome: Outcome | None,
-) -> Round:
-    """Return a finished round of (corpus, scores by role, selection, model)."""
-    corpus, scores, selection, model = made
-    round = Round(
-        round=number,
-        corpus=corpus.id,
-        scores={role: artifact.id for role, artifact in scores.items()},
-        selection=selection.id,
-        model=model.id,
-    )
-    run.begin_round(corpus.storage, round)
-    run.finish_round(corpus.storage, round, outcome)
-    return round
 
 
 def _commit(artifact: Artifact) -> Commit:

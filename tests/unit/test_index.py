@@ -12,6 +12,8 @@ import pytest
 from sql import connect_published, index_path, run
 from sql.index import rebuild_index, update_index
 from sql.published import SCHEMA_VERSION
+from tests.reading import index_content as content
+from tests.reading import rows
 from tests.scripts import REPOSITORY, run_script
 from tests.tiny_workspace import (
     Sample,
@@ -53,25 +55,6 @@ def finished_run(storage: LocalStorage, name: str = "first", **corpus_options) -
         "reference": make_scores(corpus, "reference", REFERENCE),
     }
     return finish_run(storage, name, [(corpus, scores, make_selection(corpus, WEIGHT, UNSCORABLE))])
-
-
-def rows(storage: LocalStorage, statement: str):
-    with connect_published(storage) as connection:
-        return connection.execute(statement).fetchall()
-
-
-def content(path: Path) -> dict[str, list]:
-    """Every row of every table and view, in a fixed order."""
-    with duckdb.connect(str(path), read_only=True) as connection:
-        names = connection.execute(
-            "SELECT schema_name || '.' || name FROM (SELECT schema_name, table_name AS name FROM"
-            " duckdb_tables() UNION ALL SELECT schema_name, view_name FROM duckdb_views()"
-            " WHERE NOT internal) ORDER BY ALL"
-        ).fetchall()
-        return {
-            name: sorted(connection.execute(f"FROM {name}").fetchall(), key=repr)
-            for (name,) in names
-        }
 
 
 def test_a_round_is_summarised_in_numbers_that_numpy_confirms(storage):

@@ -16,7 +16,20 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.cli import main
 from tasks.status import describe_runs, verify_artifacts
-from tests.tiny_workspace import Sample, finish_run, make_corpus, make_scores, make_selection
+from tests.tiny_runs import (
+    begin_comparison,
+    begin_evolving_run,
+    finish_first_round,
+    finish_second_round,
+)
+from tests.tiny_workspace import (
+    Sample,
+    begin_run,
+    finish_run,
+    make_corpus,
+    make_scores,
+    make_selection,
+)
 from tokensieve.artifact import Artifact
 from tokensieve.documents import canonical_json
 from tokensieve.errors import DamagedError
@@ -330,3 +343,95 @@ def test_a_run_without_any_attempt_is_interrupted(storage, made):
     unfinish(storage)
 
     assert describe_runs(storage).startswith("first: interrupted; run the same command again\n")
+
+
+def steps_of(run, storage) -> list[list[str]]:
+    """Return a line for each finished artifact of each round."""
+    return [
+        [f"    {step:<18} {artifact.key:<32} done" for step, artifact in made.items()]
+        for made in (round.artifacts(storage) for round in run.planned_rounds(storage))
+    ]
+
+
+def test_a_run_of_several_rounds_tells_how_each_of_them_ended(storage):
+    run, corpus = begin_evolving_run(storage)
+    finish_first_round(run, corpus)
+    finish_second_round(run, corpus)
+    first, second = steps_of(run, storage)
+
+    assert describe_runs(storage).splitlines() == [
+        "evolve-1: between rounds; the same command does the next",
+        f"  corpus.drop        {corpus.key:<32} done",
+        "  rounds             2 of at most 3 done",
+        "  round 0: promoted (the first reference)",
+        *first,
+        "  round 1: rejected (worse)",
+        *second,
+    ]
+
+
+def test_a_run_that_was_interrupted_in_a_later_round_says_so_and_what_is_missing(storage):
+    run, corpus = begin_evolving_run(storage)
+    finish_first_round(run, corpus)
+    round = finish_second_round(run, corpus)
+    storage.path("runs/evolve-1/round-001.json").unlink()
+    storage.path(f"models/{round.model}/COMMIT.json").unlink()
+
+    lines = describe_runs(storage).splitlines()
+
+    assert lines[0] == "evolve-1: interrupted; run the same command again"
+    assert lines[2] == "  rounds             1 of at most 3 done"
+    assert "  round 1: not done" in lines
+    assert lines[-1] == f"    model              models/{round.model}          not done"
+
+
+def test_a_run_that_was_stopped_is_done_and_says_why(storage):
+    run, corpus = begin_evolving_run(storage)
+    finish_first_round(run, corpus)
+    run.stop(storage, "no gain in 2 rounds")
+
+    lines = describe_runs(storage).splitlines()
+
+    assert lines[0] == "evolve-1: done; stopped: no gain in 2 rounds"
+    assert lines[2] == "  rounds             1 of at most 3 done"
+
+
+def test_a_run_of_which_no_round_was_begun_shows_its_corpora(storage):
+    _, corpus = begin_evolving_run(storage)
+
+    assert describe_runs(storage).splitlines() == [
+        "evolve-1: interrupted; run the same command again",
+        f"  corpus.drop        {corpus.key:<32} done",
+        "  rounds             0 of at most 3 done",
+    ]
+
+
+def test_a_run_of_one_round_that_was_not_begun_says_so(storage):
+    begin_run(storage, "first")
+
+    assert describe_runs(storage).splitlines() == [
+        "first: interrupted; run the same command again",
+        "  not begun yet",
+    ]
+
+
+def test_a_comparison_tells_how_many_of_its_arms_are_done(storage):
+    run, arm = begin_comparison(storage)
+    shown = []
+    for name, seed in run.planned_arms:
+        run.finish_arm(storage, arm.model_copy(update={"arm": name, "seed": seed}))
+        lines = describe_runs(storage).splitlines()
+        shown.append((lines[0], lines[-1]))
+
+    assert [line.split(maxsplit=1)[0] for line in lines[1:]] == [
+        "corpus.drop",
+        "corpus.holdout",
+        "arms",
+    ]
+    interrupted = "compare-1: interrupted; run the same command again"
+    assert shown == [
+        (interrupted, "  arms               1 of 4 done"),
+        (interrupted, "  arms               2 of 4 done"),
+        (interrupted, "  arms               3 of 4 done"),
+        ("compare-1: done", "  arms               4 of 4 done"),
+    ]
