@@ -1,6 +1,7 @@
 """lm-eval tasks from local files, without a network; most of it needs the extra `eval`."""
 
 import json
+import shutil
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,7 +12,13 @@ from transformers import AutoModelForCausalLM, GenerationConfig
 
 from tests.tiny_models import build_tiny_model
 from tokensieve.errors import InputError, SettingsError
-from tokensieve.evaluation import TaskResult, check_tasks, lm_eval_results, lm_eval_tasks
+from tokensieve.evaluation import (
+    TaskResult,
+    check_tasks,
+    lm_eval_results,
+    lm_eval_tasks,
+    tasks_identity,
+)
 from tokensieve.models import load_model, load_tokenizer
 from tokensieve.settings import CompareSettings, EvaluationSettings
 
@@ -165,6 +172,25 @@ def test_planning_finds_a_task_whose_data_is_missing(task_path):
 def test_a_task_path_that_is_no_directory_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"evaluation\.task_path: .*nowhere is not a directory"):
         check_tasks(EvaluationSettings(tasks=("x",), task_path=str(tmp_path / "nowhere")))
+
+
+@needs_lm_eval
+def test_a_changed_task_is_another_task_and_a_moved_one_is_not(task_path, tmp_path_factory):
+    def identity(path: Path) -> dict[str, str]:
+        return tasks_identity(EvaluationSettings(tasks=("local_choice",), task_path=str(path)))
+
+    moved = tmp_path_factory.mktemp("elsewhere") / "tasks"
+    shutil.copytree(task_path, moved)
+    (moved / "__pycache__").mkdir()
+    (moved / "__pycache__/code.pyc").write_bytes(b"made by running a task")
+    assert identity(moved) == identity(Path(task_path))
+
+    (moved / "questions.jsonl").write_text("{}")
+    assert identity(moved) != identity(Path(task_path))
+
+
+def test_without_tasks_there_is_nothing_to_identify():
+    assert tasks_identity(EvaluationSettings()) == {}
 
 
 def test_without_lm_eval_tasks_are_refused_and_the_extra_is_named(monkeypatch):

@@ -12,6 +12,7 @@ from tokensieve.evaluation.lm_eval_tasks import (
     TaskResult,
     check_tasks,
     lm_eval_results,
+    tasks_identity,
 )
 from tokensieve.evaluation.patterns import check_pattern
 
@@ -27,4 +28,5 @@ __all__ = [
     "exact_match",
     "held_out_loss",
     "lm_eval_results",
+    "tasks_identity",
 ]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, chdir, nullcontext
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.metadata import version
 from importlib.util import find_spec
 from numbers import Real
 from pathlib import Path
@@ -19,10 +20,12 @@ from typing import Any
 import pyarrow as pa
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+from tokensieve.documents import canonical_json
 from tokensieve.errors import InputError, SettingsError, shortened
 from tokensieve.evaluation.answers import ending_tokens
 from tokensieve.evaluation.generation import greedy
 from tokensieve.settings import EvaluationSettings
+from tokensieve.storage import sha256_hex
 
 _BATCH_SIZE = {"cpu": 8, "cuda": "auto"}  # auto: the largest that fits, found by trial
 _BOOTSTRAPS = 1000  # draws for the standard errors that have no formula
@@ -66,6 +69,19 @@ def check_tasks(settings: EvaluationSettings) -> None:
     """
     if settings.tasks:
         _load_tasks(settings)
+
+
+def tasks_identity(settings: EvaluationSettings) -> dict[str, str]:
+    """Return what decides the tasks' figures beside their names; empty without tasks.
+
+    `lm_eval`: its version. `task_files`: the SHA-256 of every file in task_path with its name below
+    it, so that a changed task is another task and a moved one is not. Raises what check_tasks does.
+    """
+    if not settings.tasks:
+        return {}
+    _check_given(settings)
+    hashes = _file_hashes(Path(settings.task_path)) if settings.task_path else {}
+    return {"lm_eval": version("lm_eval"), "task_files": sha256_hex(canonical_json(hashes))}
 
 
 def lm_eval_results(
@@ -117,8 +133,19 @@ def _load_tasks(settings: EvaluationSettings) -> Any:
     return loaded
 
 
-def _manager(settings: EvaluationSettings) -> Any:
-    """Return lm-eval's directory of tasks; raise SettingsError if it lacks one of ours."""
+def _file_hashes(root: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below `root` by its name there."""
+    files = [file for file in sorted(root.rglob("*")) if file.is_file()]
+    names = [file.relative_to(root).as_posix() for file in files]
+    return {
+        name: sha256_hex(file.read_bytes())
+        for name, file in zip(names, files, strict=True)
+        if "__pycache__" not in name.split("/")  # written when a task's code is run
+    }
+
+
+def _check_given(settings: EvaluationSettings) -> None:
+    """Refuse tasks if there is no lm-eval to do them, or nothing where they should lie."""
     if find_spec("lm_eval") is None:
         raise SettingsError(
             "evaluation.tasks: lm-eval is not installed. Run `pip install -e '.[eval]'` in the "
@@ -126,6 +153,11 @@ def _manager(settings: EvaluationSettings) -> Any:
         )
     if settings.task_path is not None and not Path(settings.task_path).is_dir():
         raise SettingsError(f"evaluation.task_path: {settings.task_path} is not a directory.")
+
+
+def _manager(settings: EvaluationSettings) -> Any:
+    """Return lm-eval's directory of tasks; raise SettingsError if it lacks one of ours."""
+    _check_given(settings)
     from lm_eval.tasks import TaskManager
 
     manager = TaskManager(include_path=settings.task_path, include_defaults=False)
