@@ -44,9 +44,7 @@ def record_round(
     if "model" in steps:
         record_training(connection, steps["model"])
     _record_statistics(connection, of_run, round, steps, whole)
-    if round.round > 0:
-        before = of_run.finished_rounds(storage)[round.round - 1].round
-        _record_overlap(connection, storage, of_run, (before, round))
+    _record_overlap(connection, storage, of_run, round)
 
 
 def _row(of_run: Run, finished: FinishedRound, whole: Artifact) -> dict[str, object]:
@@ -96,16 +94,17 @@ def _record_statistics(
 
 
 def _record_overlap(
-    connection: duckdb.DuckDBPyConnection,
-    storage: LocalStorage,
-    of_run: Run,
-    rounds: tuple[Round, Round],
+    connection: duckdb.DuckDBPyConnection, storage: LocalStorage, of_run: Run, round: Round
 ) -> None:
-    """Compare the selections of a round, the second, and of the one before it."""
+    """Compare the round's selection with that of the round before, if they share samples."""
+    name, number = of_run.name, round.round
+    if run(connection, "count_shared_samples", run=name, round=number).fetchall() == [(0,)]:
+        return
+    before = of_run.finished_rounds(storage)[number - 1].round
     run(connection, "create_staged_choices")
-    for is_before, round in zip((True, False), rounds, strict=True):
-        made = round.artifacts(storage)
+    for each in (before, round):
+        made = each.artifacts(storage)
         steps = {step: committed(made[step]) for step in ("corpus", "selection")}
-        stage_choices(connection, steps, is_before)
-    run(connection, "record_overlap_stats", run=of_run.name, round=rounds[1].round)
+        stage_choices(connection, steps, is_before=each is before)
+    run(connection, "record_overlap_stats", run=name, round=number)
     run(connection, "drop_staged_choices")

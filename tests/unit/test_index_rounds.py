@@ -123,6 +123,22 @@ def test_rounds_of_different_samples_have_no_overlap(storage):
     assert overlaps(storage, [[1, 1, 1, 1, 1], [1]], [[1, 1, 1, 1, 1]], other) == []
 
 
+def test_a_round_that_shares_no_sample_with_the_one_before_does_not_read_it_again(storage):
+    corpora = [make_corpus(storage, [[Sample(id, "one", (0, 1))]]) for id in ("a", "b")]
+    rounds = [(corpus, {}, make_selection(corpus, [[1]])) for corpus in corpora]
+    finish_run(storage, "twice", rounds)
+    storage.path("runs/twice/round-001.json").rename(storage.root / "kept")
+    update_index(storage)
+    (storage.root / "kept").rename(storage.path("runs/twice/round-001.json"))
+    [shard] = storage.path(f"{rounds[0][2].key}/shards").iterdir()
+    data = shard.read_bytes()
+    shard.write_bytes(data[:8] + bytes([data[8] ^ 1]) + data[9:])  # its footer is as it was
+
+    update_index(storage)
+
+    assert rows(storage, "SELECT round FROM rounds ORDER BY ALL") == [(0,), (1,)]
+
+
 def test_samples_of_one_id_and_different_tokens_are_not_shared(storage):
     other = [[Sample("a", "one", (0, 1, 2, 4)), Sample("b", HOSTILE, (0, 4, 5))]]
 
