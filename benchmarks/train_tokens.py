@@ -1,6 +1,6 @@
 """Training speed and memory against the plain step, by the share of response tokens that is kept.
 
-    python benchmarks/train_tokens.py    # on the first GPU if there is one; on a CPU under 4 minutes
+    python benchmarks/train_tokens.py    # on the first GPU, if any; on a CPU under 4 minutes
 
 The plain step is what published training scripts do: all samples of the step in one padded batch,
 `model(input_ids, labels)`, so logits of every position, which the loss then takes in float32. Both
@@ -18,7 +18,6 @@ import resource
 import subprocess
 import sys
 import time
-from itertools import product
 
 import numpy as np
 import torch

@@ -16,8 +16,8 @@ from torch import Tensor
 from tokensieve.forward import NextTokens, on_device
 from tokensieve.training.plan import MicroBatch
 
-_HEAD_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}  # float32 logits of one matrix multiplication
-_PASS_BYTES = {"cpu": 1 << 20, "cuda": 1 << 30}  # of them, worked on at once: a CPU's L2 cache
+_HEAD_BYTES = {"cpu": 256 << 20, "cuda": 2 << 30}  # float32 logits of one matrix multiplication
+_PASS_BYTES = {"cpu": 1 << 20, "cuda": 256 << 20}  # of them, worked on at once: a CPU's L2 cache
 
 
 def loss_and_gradient(

@@ -1,0 +1,160 @@
+"""What a step is made of: samples, forward passes, learning rates, and the share of each token."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from tests.tiny_training import tiny_data, tiny_shard
+from tokensieve.errors import InputError
+from tokensieve.settings import TrainingSettings
+from tokensieve.training import TrainingData
+from tokensieve.training.plan import divisors, learning_rate, micro_batch, plan_steps
+
+# sample 0: positions 2-8, sample 1: 2-3, sample 2: 2-5, sample 3: 2-11, sample 4: 2-4
+WEIGHTS = {0: [2, 3, 6], 1: [3], 2: [], 3: [2], 4: [2, 3, 4]}
+
+
+def data_with(weights: dict[int, list[int]], value: float = 1.0) -> TrainingData:
+    shard = tiny_shard()
+    weight_T = np.zeros(len(shard.input_ids_T))
+    for sample, positions in weights.items():
+        weight_T[shard.offsets_N1[sample] + np.array(positions, dtype=int)] = value
+    return tiny_data(weight_T)
+
+
+def all_last(data_of: list[int] = (0, 1, 2, 3, 4)) -> TrainingData:
+    """Return data in which the last token of each sample has a weight, so all must be read."""
+    lengths = tiny_shard().lengths_N
+    return data_with({sample: [int(lengths[sample]) - 1] for sample in data_of})
+
+
+def planned(data: TrainingData, **settings) -> list[list[list[int]]]:
+    steps = plan_steps(data, TrainingSettings(**settings))
+    return [[batch.tolist() for batch in step] for step in steps]
+
+
+def test_each_sample_is_read_up_to_its_last_weight():
+    data = data_with(WEIGHTS)
+    assert data.needed_N.tolist() == [6, 3, 0, 2, 4]
+    assert data.num_kept_N.tolist() == [3, 1, 0, 1, 3]
+    assert data.num_response_N.tolist() == [7, 2, 4, 10, 3]
+    assert data_with(WEIGHTS, -0.5).total_weight_N.tolist() == [1.5, 0.5, 0, 0.5, 1.5]
+
+
+def test_shards_are_joined_in_order_whatever_their_sizes():
+    one = tiny_data()
+    empty = tiny_shard([])
+    joined = TrainingData.joined(
+        [
+            (empty, np.zeros(0, np.float32)),
+            (tiny_shard([3, 0, 4]), np.array([0, 0, 1, 0, 0, 1, 0], np.float32)),
+            (tiny_shard(), one.weight_T),
+        ]
+    )
+    assert joined.sample_ids == ["s0", "s1", "s2", "s0", "s1", "s2", "s3", "s4"]
+    assert joined.offsets_N1.tolist() == [0, 3, 3, 7, 16, 20, 26, 38, 43]
+    assert joined.needed_N.tolist() == [2, 0, 2, *one.needed_N]
+    assert joined.num_response_N.tolist() == [1, 0, 2, 7, 2, 4, 10, 3]
+    assert TrainingData.joined([]).num_samples == 0
+
+
+@pytest.mark.parametrize("token", [0, 1, 9])
+def test_a_weight_outside_the_responses_is_our_error(token):
+    weight_T = np.zeros(36)
+    weight_T[token] = 1
+    with pytest.raises(AssertionError, match="only response tokens"):
+        tiny_data(weight_T)
+
+
+@pytest.mark.parametrize("wrong", [np.full(36, np.nan), np.zeros(35)])
+def test_a_weight_that_is_no_number_or_has_no_token_is_our_error(wrong):
+    with pytest.raises(AssertionError, match="weight"):
+        TrainingData.joined([(tiny_shard(), wrong.astype(np.float32))])
+
+
+def test_every_epoch_trains_each_sample_once_in_its_own_order():
+    steps = planned(all_last(), epochs=3, step_samples=1, batch_tokens=100)
+    order = [sample for step in steps for batch in step for sample in batch]
+    epochs = [order[start : start + 5] for start in (0, 5, 10)]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 3
+    assert all(one != other for one, other in pairwise(epochs))
+    assert planned(all_last(), epochs=3, step_samples=1, batch_tokens=100) == steps
+    assert planned(all_last(), epochs=3, step_samples=1, batch_tokens=100, seed=1) != steps
+
+
+def test_a_step_is_cut_into_batches_within_the_budget_of_tokens():
+    [step] = planned(all_last(), step_samples=5, batch_tokens=11)
+    assert step == [[3], [0], [2, 4], [1]]  # 11; 8; 5 + 4, padded to 10; 3
+    [step] = planned(all_last(), step_samples=5, batch_tokens=1)
+    assert step == [[3], [0], [2], [4], [1]]
+
+
+def test_a_sample_without_a_weight_is_in_no_step():
+    steps = planned(all_last([0, 1, 2, 4]), step_samples=3)
+    assert [len(step[0]) for step in steps] == [3, 1]
+    assert sorted(steps[0][0] + steps[1][0]) == [0, 1, 2, 4]
+
+
+def test_without_any_weight_there_is_nothing_to_train_on():
+    with pytest.raises(InputError, match="none of the 5 samples has a token with a weight"):
+        plan_steps(data_with({}), TrainingSettings())
+
+
+def rates(num_steps: int, **settings) -> list[float]:
+    settings = TrainingSettings(learning_rate=8.0, **settings)
+    return [learning_rate(step, num_steps, settings) for step in range(num_steps)]
+
+
+def test_the_learning_rate_rises_in_the_warm_up_and_falls_towards_zero():
+    assert rates(8, warmup=0.5) == [2, 4, 6, 8, 8, 6, 4, 2]
+    assert rates(4, warmup=0) == [8, 6, 4, 2]
+    assert rates(2, warmup=1) == [4, 8]
+    cosine = [2, 4, 6, 8, 8, 6.828427, 4, 1.171573]  # 4 + 4 cos(0, 45, 90, 135 degrees)
+    assert rates(8, warmup=0.5, schedule="cosine") == pytest.approx(cosine, abs=1e-6)
+
+
+def test_the_highest_learning_rate_is_that_of_the_tuning_unless_it_is_set():
+    assert TrainingSettings().peak_rate == 1e-4
+    assert TrainingSettings(tuning="full").peak_rate == 2e-5
+    assert TrainingSettings(tuning="full", learning_rate=3e-3).peak_rate == 3e-3
+
+
+@pytest.mark.parametrize(
+    ("normaliser", "expected"),
+    [
+        # kept tokens: 3 and 3 in the first pass, 1 and 1 in the second; 8 in the step
+        ("kept-in-step", [[8, 8], [8, 8]]),
+        # 2 passes of 6 and of 2 kept tokens
+        ("kept-in-batch", [[12, 12], [4, 4]]),
+        # response tokens of samples 0, 4, 1 and 3: 7 + 3 + 2 + 10
+        ("all-tokens", [[22, 22], [22, 22]]),
+        # 4 samples of 3, 3, 1 and 1 kept tokens
+        ("sample-share", [[12, 12], [4, 4]]),
+    ],
+)
+def test_each_normaliser_divides_as_its_method_says(normaliser, expected):
+    step = [np.array([0, 4]), np.array([1, 3])]
+    found = divisors(data_with(WEIGHTS), step, normaliser)
+    assert [each.tolist() for each in found] == expected
+
+
+def test_a_normaliser_counts_the_size_of_signed_weights():
+    step = [np.array([0, 4]), np.array([1])]
+    data = data_with(WEIGHTS, -0.5)  # 1.5, 1.5 and 0.5
+    assert divisors(data, step, "kept-in-step")[0].tolist() == [3.5, 3.5]
+    assert divisors(data, step, "kept-in-batch")[1].tolist() == [1.0]
+    assert divisors(data, step, "sample-share")[0].tolist() == [4.5, 4.5]
+    assert divisors(data, step, "all-tokens")[0].tolist() == [12, 12]
+
+
+def test_a_pass_holds_the_rows_targets_and_shares_of_its_tokens():
+    data = data_with(WEIGHTS, -0.5)
+    micro = micro_batch(data, np.array([4, 0]), np.array([2.0, 4.0]))
+    assert micro.batch.input_ids_BL.tolist() == [
+        [*data.input_ids_T[31:35], 0, 0],
+        [*data.input_ids_T[0:6]],
+    ]
+    assert micro.row_K.tolist() == [1, 2, 3, 6 + 1, 6 + 2, 6 + 5]
+    assert micro.target_K.tolist() == [*data.input_ids_T[33:36], *data.input_ids_T[[2, 3, 6]]]
+    assert micro.share_K.tolist() == [-0.25, -0.25, -0.25, -0.125, -0.125, -0.125]
