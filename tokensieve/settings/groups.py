@@ -56,7 +56,7 @@ class LoraSettings(Settings):
 
     rank: int = Field(default=64, ge=1)
     """Width of the adapter."""
-    alpha: float = Field(default=16, gt=0)
+    alpha: int = Field(default=16, ge=1)
     """Its output is scaled by alpha / rank."""
     dropout: float = Field(default=0.1, ge=0, lt=1)
     """Share of its inputs that is dropped while training."""
@@ -82,7 +82,7 @@ class TrainingSettings(Settings):
     """Samples of one optimizer step."""
     batch_tokens: int = Field(default=8192, ge=1)
     """Largest number of tokens in a forward pass, padding included; changes no result beyond
-    rounding."""
+    rounding, unless the normaliser is `kept-in-batch`. Passes are what several ranks share."""
     normaliser: Normaliser = "kept-in-step"
     """What the weighted loss is divided by: the kept tokens of the whole optimizer step, of each
     forward pass, all response tokens, or each sample's own share."""
@@ -91,7 +91,7 @@ class TrainingSettings(Settings):
     where the device multiplies matrices faster in it."""
     gradient_checkpointing: bool = False
     """Compute activations twice instead of holding them: less memory, a third more time."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     """Seed of the order of the samples, of the adapter's first weights and of dropout."""
     checkpoint_minutes: float = Field(default=10.0, ge=0)
     """How much training a crash may cost."""
