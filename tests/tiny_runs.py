@@ -78,7 +78,7 @@ def finish_trained_round(
 
 def begin_comparison(storage: LocalStorage) -> tuple[Run, Arm]:
     """Return a run of two arms and two seeds of which none is finished, and an arm `rho` of it."""
-    corpus = make_corpus(storage, [[A]])
+    corpus = make_corpus(storage, [[A, B]])
     holdout = make_corpus(storage, [[Sample("h", "one", (0, 1))]])
     run = begin_run(
         storage,
@@ -106,13 +106,14 @@ def begin_comparison(storage: LocalStorage) -> tuple[Run, Arm]:
 def _selected_and_trained_twice(corpus: Artifact) -> tuple[list[Artifact], list[Artifact]]:
     """Return selections and models that took 15 s: 8 of scores, 4 of a selection, 2 and 1.
 
-    The first selection is made from a slice of the scores that the second is made from.
+    Each selection is made from a slice of the same scores.
     """
-    part = make_part(corpus, [[A]])
-    scores = make_scores(corpus, "base", [[1.0, 2.0, 3.0]])
+    scores = make_scores(corpus, "base", [[1.0, 2.0, 3.0, 4.0, 5.0]])
+    parts = [make_part(corpus, [[sample]]) for sample in (A, B)]
+    slices = [_sliced(scores, part, row) for row, part in enumerate(parts)]
     selections = [
-        make_selection(part, [[1, 1, 1]], scores={"base": _sliced(scores, part)}),
-        make_selection(corpus, [[1, 0, 1]], scores={"base": scores}),
+        make_selection(parts[0], [[1, 1, 1]], scores={"base": slices[0]}),
+        make_selection(parts[1], [[1, 0]], scores={"base": slices[1]}),
     ]
     models = [make_model(corpus.storage, each, [Step(1.5, 2, 4)]) for each in selections]
     took = ((8.0, scores), (4.0, selections[1]), (2.0, models[0]), (1.0, models[1]))
@@ -121,12 +122,12 @@ def _selected_and_trained_twice(corpus: Artifact) -> tuple[list[Artifact], list[
     return selections, models
 
 
-def _sliced(scores: Artifact, part: Artifact) -> Artifact:
-    """Return the scores of a part that has every sample."""
+def _sliced(scores: Artifact, part: Artifact, row: int) -> Artifact:
+    """Return the scores of a part that is one sample."""
     plan = {"num_shards": 1, "corpus": part.id, "of": scores.id}
     sliced = Artifact(scores.storage, "scores", plan)
     sliced.declare()
     table = scores.read_table(scores.required_receipt(0), "shards")
-    sliced.publish(0, {"shards": table}, {"non_finite_tokens": 0})
+    sliced.publish(0, {"shards": table.slice(row, 1)}, {"non_finite_tokens": 0})
     sliced.commit()
     return sliced
