@@ -1,10 +1,12 @@
 """The main job on data of its own: noise is planted, models are trained, the corpus is cleaned.
 
     noisy corpus, tiny base and reference --> clean (fixed-model) --+
-                                          --> clean (rho)         --+--> how much noise went?
-                                          --> clean (random)      --+
+                                          --> clean (rho)         --+
+                                          --> clean (random)      --+--> how much noise went?
+    noisy corpus, tiny base --> evolve: warm-up and two rounds -----+
 
-The second and third cleaning reuse the scores of the first.
+The second and third cleaning reuse the scores of the first. The evolving reference is the base that
+was trained on the noisy corpus itself: nobody gave it clean examples.
 """
 
 from pathlib import Path
@@ -12,7 +14,8 @@ from pathlib import Path
 from prefect import flow
 
 from flows.clean import clean
-from tasks.demo import demo_settings, make_materials, report_demo
+from flows.evolve import evolve
+from tasks.demo import demo_settings, evolution_settings, make_materials, report_demo
 from tasks.demo_report import DemoReport
 
 METHODS = ("fixed-model", "rho", "random")
@@ -23,4 +26,5 @@ def demo(workspace: Path) -> DemoReport:
     """Return what each method kept of the corpus, and how much of the planted noise it removed."""
     materials = make_materials(workspace)
     summaries = {method: clean(demo_settings(materials, workspace, method)) for method in METHODS}
-    return report_demo(materials, workspace, summaries)
+    evolution = evolve(evolution_settings(materials, workspace))
+    return report_demo(materials, workspace, summaries, evolution)

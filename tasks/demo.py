@@ -11,6 +11,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.demo_report import DemoReport, Piece
+from tasks.evolution import Evolution
 from tasks.summary import Summary
 from tokensieve.artifact import Artifact
 from tokensieve.chat import load_encoder
@@ -19,9 +20,16 @@ from tokensieve.models import load_tokenizer
 from tokensieve.noise.demo import Demo, make_demo
 from tokensieve.noise.labels import Int8s, corpus_labels
 from tokensieve.noise.planting import KINDS, read_planted
-from tokensieve.noise.removal import removal
-from tokensieve.runs import load_run
-from tokensieve.settings import CleanSettings, CorpusSettings, SelectionSettings
+from tokensieve.noise.removal import Removal, removal
+from tokensieve.runs import Round, load_run
+from tokensieve.settings import (
+    CleanSettings,
+    CorpusSettings,
+    EvolveSettings,
+    RoundsSettings,
+    SelectionSettings,
+    TrainingSettings,
+)
 from tokensieve.storage import LocalStorage
 
 _MAX_LENGTH = 10_000  # longer than any sample of the demonstration
@@ -49,17 +57,35 @@ def demo_settings(materials: Demo, workspace: Path, method: str) -> CleanSetting
     )
 
 
+def evolution_settings(materials: Demo, workspace: Path) -> EvolveSettings:
+    """Return the settings with which the reference evolves on the demonstration's corpus."""
+    return EvolveSettings(
+        files=(str(materials.corpus),),
+        holdout=(str(materials.holdout),),
+        base=str(materials.base),
+        workspace=workspace,
+        corpus=CorpusSettings(template="model"),
+        selection=SelectionSettings(keep=0.6),
+        rounds=RoundsSettings(rounds=2),
+        training=TrainingSettings(tuning="full", learning_rate=1e-3, step_samples=24),
+    )
+
+
 @task(name="report-demo", task_run_name="report-demo", cache_policy=NO_CACHE)
-def report_demo(materials: Demo, workspace: Path, summaries: dict[str, Summary]) -> DemoReport:
+def report_demo(
+    materials: Demo, workspace: Path, summaries: dict[str, Summary], evolution: Evolution
+) -> DemoReport:
     """Return what each method kept and removed, and one sample with its dropped tokens."""
     storage = LocalStorage(workspace)
     seen = {method: _seen(storage, summary.run) for method, summary in summaries.items()}
     label_T = _labels(materials)
     method = next(iter(seen))
     shown = _shown_sample(seen[method], label_T)
+    removals = {name: removal(label_T, s.response_T, s.weight_T) for name, s in seen.items()}
     return DemoReport(
         summary=summaries[method],
-        removals={name: removal(label_T, s.response_T, s.weight_T) for name, s in seen.items()},
+        removals=removals | {"self-evolving": _removal_of_rounds(storage, evolution, label_T)},
+        evolution=evolution,
         num_noise=int(np.count_nonzero(label_T[seen[method].response_T])),
         sample_id=seen[method].sample_ids[shown],
         sample=_pieces(materials, seen[method], label_T, shown),
@@ -81,7 +107,11 @@ class _Seen:
 def _seen(storage: LocalStorage, run: str) -> _Seen:
     found = load_run(storage, run)
     assert found is not None, f"{run}: the flow made it"
-    made = found.planned_rounds(storage)[0].artifacts(storage)
+    return _selected(storage, found.planned_rounds(storage)[0])
+
+
+def _selected(storage: LocalStorage, round: Round) -> _Seen:
+    made = round.artifacts(storage)
     corpus = made["corpus"].committed()
     assert corpus is not None
     shards = [read_shard(made["corpus"], corpus, n) for n in range(made["corpus"].num_shards)]
@@ -92,6 +122,17 @@ def _seen(storage: LocalStorage, run: str) -> _Seen:
         response_T=np.concatenate([shard.response_T for shard in shards]),
         weight_T=_weights(made["selection"]),
     )
+
+
+def _removal_of_rounds(storage: LocalStorage, evolution: Evolution, label_T: Int8s) -> Removal:
+    """Return what the rounds after the warm-up removed: they select in the last parts in order."""
+    run = load_run(storage, evolution.run)
+    assert run is not None, f"{evolution.run}: the flow made it"
+    rounds = [_selected(storage, round) for round in run.planned_rounds(storage)]
+    response_T = np.concatenate([each.response_T for each in rounds])
+    weight_T = np.concatenate([each.weight_T for each in rounds])
+    warmup = slice(len(rounds[0].response_T), len(response_T))
+    return removal(label_T[warmup], response_T[warmup], weight_T[warmup])
 
 
 def _weights(selection: Artifact) -> Float32s:

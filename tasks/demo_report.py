@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
+from tasks.evolution import Evolution
 from tasks.summary import Summary
 from tokensieve.noise.planting import KINDS
 from tokensieve.noise.removal import Removal
@@ -33,7 +34,8 @@ class DemoReport:
     summary: Summary
     """Of the first method."""
     removals: dict[str, Removal]
-    """By method."""
+    """By method; self-evolving: over the parts that its rounds selected in."""
+    evolution: Evolution
     num_noise: int
     """Response tokens of the corpus that are planted noise."""
     sample_id: str
@@ -49,6 +51,7 @@ class DemoReport:
         )
         yield self._removal_table()
         yield Text("A method is worth its cost where it drops more noise than random does.\n")
+        yield Text(f"The rounds of self-evolving cleaning: {self.evolution.history}\n")
         yield Text.assemble(
             "One sample: ", ("[-dropped-]", _DROPPED), ", ", ("{planted noise}", _NOISE), "\n"
         )
@@ -59,7 +62,7 @@ class DemoReport:
 
     def _removal_table(self) -> Table:
         table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False)
-        table.add_column("method", no_wrap=True, min_width=11)
+        table.add_column("method", no_wrap=True, min_width=13)
         for heading in (*KINDS, "all noise", "clean"):
             table.add_column(heading.replace("_", " "), justify="right", no_wrap=True)
         for method, removal in self.removals.items():
@@ -85,6 +88,7 @@ class DemoReport:
         place = f"--workspace {min(self.workspace, os.path.relpath(self.workspace), key=len)}"
         return (
             f"tokensieve status {place}",
+            f"tokensieve history {self.evolution.run} {place}",
             f'tokensieve sql "select * from token_stats order by mean_influence limit 20" {place}',
             'tokensieve sql "select text, base_nll, reference_nll, influence, weight from tokens '
             f"where run = '{self.summary.run}' and sample_id = '{self.sample_id}' "

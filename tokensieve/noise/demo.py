@@ -28,7 +28,7 @@ from tokensieve.training import Trainee, TrainingData, train
 NOISE_RATE = 0.4
 """Share of the corpus's answers that hold noise."""
 
-_NUM_SAMPLES = {"corpus": 1200, "general": 1800, "base": 240, "reference": 5400}
+_NUM_SAMPLES = {"corpus": 1200, "holdout": 120, "general": 1800, "base": 240, "reference": 5400}
 _VOCABULARY = 1024
 _MAX_LENGTH = 256
 _TRAINING = TrainingSettings(
@@ -52,6 +52,11 @@ class Demo:
     def corpus(self) -> Path:
         """Return the SFT file with noise in it."""
         return self.directory / "sft.jsonl"
+
+    @property
+    def holdout(self) -> Path:
+        """Return a file of clean samples that nothing is trained on."""
+        return self.directory / "holdout.jsonl"
 
     @property
     def planted(self) -> Path:
@@ -88,9 +93,14 @@ def make_demo(directory: Path, seed: int = 0) -> Demo:
 def _write_corpus(demo: Demo, seed: int) -> None:
     clean = make_records(_NUM_SAMPLES["corpus"], seed)
     noisy, planted = plant_noise(clean, NOISE_RATE, seed)
-    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in noisy]
-    demo.corpus.write_text("".join(lines), encoding="utf-8")
+    _write_records(demo.corpus, noisy)
+    _write_records(demo.holdout, make_records(_NUM_SAMPLES["holdout"], seed + 4, TASKS))
     write_planted(demo.planted, planted)
+
+
+def _write_records(path: Path, records: Sequence[Record]) -> None:
+    lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def _write_models(demo: Demo, seed: int) -> None:
