@@ -123,6 +123,14 @@ def test_rounds_of_different_samples_have_no_overlap(storage):
     assert overlaps(storage, [[1, 1, 1, 1, 1], [1]], [[1, 1, 1, 1, 1]], other) == []
 
 
+def _damage(part) -> str:
+    """Change a byte of the only file of a part, but not its footer; return the file's name."""
+    [file] = part.iterdir()
+    data = file.read_bytes()
+    file.write_bytes(data[:8] + bytes([data[8] ^ 1]) + data[9:])
+    return file.name
+
+
 def test_a_round_that_shares_no_sample_with_the_one_before_does_not_read_it_again(storage):
     corpora = [make_corpus(storage, [[Sample(id, "one", (0, 1))]]) for id in ("a", "b")]
     rounds = [(corpus, {}, make_selection(corpus, [[1]])) for corpus in corpora]
@@ -130,9 +138,7 @@ def test_a_round_that_shares_no_sample_with_the_one_before_does_not_read_it_agai
     storage.path("runs/twice/round-001.json").rename(storage.root / "kept")
     update_index(storage)
     (storage.root / "kept").rename(storage.path("runs/twice/round-001.json"))
-    [shard] = storage.path(f"{rounds[0][2].key}/shards").iterdir()
-    data = shard.read_bytes()
-    shard.write_bytes(data[:8] + bytes([data[8] ^ 1]) + data[9:])  # its footer is as it was
+    _damage(storage.path(f"{rounds[0][2].key}/shards"))
 
     update_index(storage)
 
@@ -306,6 +312,18 @@ def test_rejected_rows_of_every_corpus_are_told_by_its_role(storage):
         ("evolve-1", "warmup", "warmup.jsonl", 2),
         ("evolve-1", "holdout", "holdout.jsonl", 3),
     ]
+
+
+def test_damaged_rejected_rows_of_a_corpus_that_no_round_works_on_stop_the_index(storage):
+    bad = {"outcome": "quarantined", "file": "h.jsonl", "line": 1, "reason": "empty"}
+    holdout = make_corpus(storage, [[Sample("h", "one", (0, 1))]], rejected=[bad])
+    corpora = {"holdout": holdout.id}
+    of_run = begin_run(storage, "evolve-1", flow="evolve", corpora=corpora, num_rounds=3)
+    finish_first_round(of_run, make_corpus(storage, [[A]]))
+    name = _damage(storage.path(f"{holdout.key}/rejected"))
+
+    with pytest.raises(DamagedError, match=f"{holdout.key}/rejected/{name}"):
+        update_index(storage)
 
 
 def test_finished_arms_are_in_the_index_though_their_run_has_no_round(storage):
