@@ -1,5 +1,6 @@
 """Reach Prefect's server before any work is done, and say in our own words if it is not there."""
 
+import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from prefect.settings import PREFECT_API_URL
 from tokensieve.errors import ServiceError
 
 _SECONDS = 10.0
+_UNREACHABLE = re.compile("reach API|connect to ephemeral Prefect API")
 
 
 @contextmanager
@@ -29,7 +31,7 @@ def prefect_session() -> Iterator[None]:
     except httpx.TransportError as error:
         raise _lost(url, error) from error
     except RuntimeError as error:
-        if "reach API" not in str(error):  # Prefect raises nothing more exact
+        if not _UNREACHABLE.search(str(error)):  # Prefect raises nothing more exact
             raise
         raise _lost(url, error) from error
 

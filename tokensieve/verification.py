@@ -6,7 +6,7 @@ from typing import ParamSpec, TypeVar
 
 from tokensieve.artifact import KINDS, Artifact, Receipt, load_artifact
 from tokensieve.errors import DamagedError, ResourceError
-from tokensieve.runs import Round, Run, attempts, load_run
+from tokensieve.runs import Arm, Round, Run, attempts, load_run
 from tokensieve.storage import LocalStorage
 from tokensieve.timings import timings
 
@@ -76,12 +76,21 @@ class Verification:
         self._tried(attempts, self._storage, name)
         if run is None:
             return
-        self._tried(run.finished_arms, self._storage)
+        for arm in self._tried(run.finished_arms, self._storage) or []:
+            self._check_arm(arm)
         self._tried(run.stopped, self._storage)
         planned = self._tried(run.planned_rounds, self._storage) or []
         finished = self._tried(run.finished_rounds, self._storage) or []
         for round in planned:
             self._check_named(round, round in [each.round for each in finished])
+
+    def _check_arm(self, arm: Arm) -> None:
+        """Check that what an arm was made of is there, and committed."""
+        named = [("selections", id) for id in arm.selections]
+        for kind, id in (*named, *(("models", id) for id in arm.models)):
+            artifact = self._tried(load_artifact, self._storage, kind, id)
+            if artifact is not None:
+                self._tried(_check_commit_stands, artifact)
 
     def _check_named(self, round: Round, finished: bool) -> None:
         """Check that what the round names is there, and committed if the round is finished."""

@@ -27,6 +27,7 @@ from tokensieve.planning.steps import (
     SelectionStep,
     TrainingStep,
     corpus_step,
+    decisive_evaluation,
     decisive_training,
     evaluation_step,
     scoring_step,
@@ -300,5 +301,5 @@ def _decisive(settings: CompareSettings, drop: CorpusStep, base: ScoringStep) ->
         "keep": settings.keep,
         "training": decisive_training(settings.training),
         "precision": settings.training.precision,
-        "evaluation": settings.evaluation.model_dump(mode="json"),
+        "evaluation": decisive_evaluation(settings.evaluation),
     }

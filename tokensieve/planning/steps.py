@@ -9,6 +9,7 @@ from typing import Any
 
 from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.documents import content_id
+from tokensieve.evaluation import tasks_identity
 from tokensieve.ingest import Inventory, take_inventory
 from tokensieve.methods import find_method
 from tokensieve.models import load_tokenizer, tokenizer_fingerprint
@@ -205,10 +206,15 @@ def evaluation_step(
         "model": model.fingerprint,
         "dtype": model.dtype,
         "device": model.device,
-        "evaluation": settings.model_dump(mode="json"),
+        "evaluation": decisive_evaluation(settings),
     }
     artifact = Artifact(corpus.storage, "evaluations", plan)
     return EvaluationStep(artifact, corpus, model, settings, cluster)
+
+
+def decisive_evaluation(settings: EvaluationSettings) -> dict[str, Any]:
+    """Return the settings of evaluation that its figures depend on; of task files the content."""
+    return settings.model_dump(mode="json", exclude={"task_path"}) | tasks_identity(settings)
 
 
 def decisive_training(settings: TrainingSettings) -> dict[str, Any]:
