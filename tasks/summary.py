@@ -27,7 +27,7 @@ class Summary:
     sources: list[dict[str, Any]]
     """The round's rows of list_sources."""
     places: dict[str, str]
-    """Where the dataset, the selection, the scores and the index lie."""
+    """Where the dataset, the scores, the model and the index lie."""
 
     def __str__(self) -> str:
         """Return the summary for the terminal."""
@@ -97,8 +97,20 @@ def _places(storage: LocalStorage, made: dict[str, Artifact]) -> dict[str, str]:
     return {
         "dataset": f"{storage.path(made['selection'].key)}/train/*.parquet",
         **scores,
+        **_model_places(made),
         "index": str(sql.index_path(storage)),
     }
+
+
+def _model_places(made: dict[str, Artifact]) -> dict[str, str]:
+    """Return where the trained model, its adapter if it has one, and its loss picture lie."""
+    if "model" not in made:
+        return {}
+    model = made["model"]
+    receipt = model.required_receipt(0)
+    folders = sorted({part.partition("/")[0] for part in receipt.files if "/" in part})
+    places = {name: str(model.folder(receipt, name)) for name in folders}
+    return {**places, "loss": f"{model.storage.path(model.key)}/loss.png"}
 
 
 def _percent(share: float | None) -> str:

@@ -97,6 +97,8 @@ def _problem(
 ) -> str:
     """Return one line for one wrong key, with the nearest right one if it is merely misspelt."""
     name = ".".join(str(part) for part in location)
+    if message == "Field required":
+        return f"{name}: is missing; give it on the command line or in the settings file"
     if not message.startswith("Extra inputs"):
         return f"{name}: {message} (got {shortened(value)})"
     fields: Any = model.model_fields
