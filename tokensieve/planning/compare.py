@@ -254,9 +254,8 @@ def _corpora(settings: CompareSettings) -> dict[str, CorpusStep]:
 
 def _training(plan: ComparePlan, selection: SelectionStep, seed: int) -> TrainingStep:
     settings = plan.settings.training.model_copy(update={"seed": seed})
-    init = model_spec(plan.settings.base, settings.precision, plan.on_gpu)
     return training_step(
-        selection.artifact, selection.corpus, init, settings, plan.settings.cluster
+        selection.artifact, selection.corpus, plan.base.model, settings, plan.settings.cluster
     )
 
 

@@ -12,7 +12,7 @@ from tokensieve.documents import content_id
 from tokensieve.evaluation import tasks_identity
 from tokensieve.ingest import Inventory, take_inventory
 from tokensieve.methods import find_method
-from tokensieve.models import load_tokenizer, tokenizer_fingerprint
+from tokensieve.models import load_tokenizer, resolved_dtype, tokenizer_fingerprint
 from tokensieve.planning.models import ModelSpec
 from tokensieve.scoring import device_batch_tokens
 from tokensieve.settings import (
@@ -179,6 +179,8 @@ def training_step(
     cluster: ClusterSettings,
 ) -> TrainingStep:
     """Return how a model is trained. How many ranks share the work changes rounding only."""
+    precision = resolved_dtype(settings.precision, init.device == "gpu")
+    settings = settings.model_copy(update={"precision": precision})
     plan = {
         "kind": "models",
         "code": CODE_VERSION,
@@ -186,7 +188,7 @@ def training_step(
         "corpus": corpus.id,
         "selection": selection.id,
         "init": init.fingerprint,
-        "precision": init.dtype,
+        "precision": precision,
         "device": init.device,
         "training": decisive_training(settings),
     }
