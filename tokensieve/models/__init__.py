@@ -1,6 +1,11 @@
 """Models as inputs: a directory is checked before it is read, named by its content, then loaded."""
 
-from tokensieve.models.directory import check_model_directory, model_context, model_fingerprint
+from tokensieve.models.directory import (
+    check_model_directory,
+    model_context,
+    model_fingerprint,
+    read_config,
+)
 from tokensieve.models.loading import load_model, resolved_dtype
 from tokensieve.models.tokenizer import check_same_tokenizer, load_tokenizer, tokenizer_fingerprint
 
@@ -11,6 +16,7 @@ __all__ = [
     "load_tokenizer",
     "model_context",
     "model_fingerprint",
+    "read_config",
     "resolved_dtype",
     "tokenizer_fingerprint",
 ]

@@ -19,7 +19,7 @@ from tokensieve.planning.models import (
     model_spec,
     trained_spec,
 )
-from tokensieve.planning.room import check_room, trained_bytes
+from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import (
     CorpusStep,
     EvaluationStep,
@@ -86,7 +86,7 @@ class ComparePlan:
         artifacts = [step.artifact for step in self.corpora.values()]
         num_bytes = sum(step.num_bytes for step in self.corpora.values())
         num_left = _num_models(self.settings) - len(self.run.finished_arms(self.storage))
-        model_bytes = num_left * trained_bytes(self.settings.base)
+        model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
         check_room(self.storage, num_bytes, artifacts, model_bytes)
         for artifact in artifacts:
             artifact.declare()

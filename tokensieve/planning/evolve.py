@@ -20,7 +20,7 @@ from tokensieve.methods import find_method
 from tokensieve.models import check_model_directory, load_tokenizer
 from tokensieve.parts import Part, part_of, sliced_scores
 from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
-from tokensieve.planning.room import check_room, trained_bytes
+from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import (
     CorpusStep,
     ScoringStep,
@@ -75,7 +75,7 @@ class EvolvePlan:
             self.storage,
             sum(step.num_bytes for step in self.corpora.values()),
             artifacts,
-            num_left * trained_bytes(self.settings.base),
+            training_bytes(self.settings.base, num_left, self.settings.training),
         )
         for artifact in artifacts:
             artifact.declare()

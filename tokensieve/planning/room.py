@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tokensieve.artifact import Artifact
+from tokensieve.models import read_config
+from tokensieve.settings import TrainingSettings
 from tokensieve.storage import LocalStorage
 
 BYTES_PER_INPUT_BYTE = 5
@@ -27,11 +29,15 @@ def check_room(
         storage.check_room(round(needed))
 
 
-def trained_bytes(init: str) -> int:
-    """Return about how many bytes a model takes that was trained from `init`, with a checkpoint.
+def training_bytes(init: str, num_models: int, settings: TrainingSettings) -> int:
+    """Return about how many bytes are written by training `num_models` models like `init`.
 
-    Weights are saved in float32, twice the usual bfloat16; a checkpoint of full tuning holds them
-    and the optimizer's two moments.
+    Weights are saved in float32. Under full tuning a checkpoint holds them and the optimizer's two
+    moments, and two checkpoints are kept while a model is trained.
     """
     weights = sum(file.stat().st_size for file in Path(init).glob("*.safetensors"))
-    return 8 * weights
+    config = read_config(init)
+    is_float32 = "float32" in (config.get("dtype"), config.get("torch_dtype"))
+    saved = weights if is_float32 else 2 * weights
+    checkpoints = 2 * 3 * saved if settings.tuning == "full" else 0
+    return num_models * saved + checkpoints

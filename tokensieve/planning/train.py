@@ -14,7 +14,7 @@ from tokensieve.models import (
     tokenizer_fingerprint,
 )
 from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
-from tokensieve.planning.room import check_room, trained_bytes
+from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import TrainingStep, training_step
 from tokensieve.runs import Round, Run, load_run
 from tokensieve.settings import TrainSettings
@@ -43,9 +43,8 @@ class TrainPlan:
         Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
         """
         self.storage.probe()
-        check_room(
-            self.storage, 0, [self.training.artifact], trained_bytes(self.training.init.path)
-        )
+        needed = training_bytes(self.training.init.path, 1, self.settings.training)
+        check_room(self.storage, 0, [self.training.artifact], needed)
         self.training.artifact.declare()
         self.run.publish(self.storage)
         self.run.begin_round(self.storage, self.round)
