@@ -23,6 +23,13 @@ from flows.commands import (
 )
 from tokensieve import __version__
 from tokensieve.errors import ResourceError, TokensieveError
+from tokensieve.settings import (
+    CleanSettings,
+    CompareSettings,
+    EvolveSettings,
+    Settings,
+    TrainSettings,
+)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -40,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
     for name, value in _PREFECT_DEFAULTS.items():
         os.environ.setdefault(name, value)
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII only
@@ -69,62 +76,91 @@ def _exit_code(options: argparse.Namespace) -> int:
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    whole = argparse.ArgumentParser(
         prog="tokensieve",
         description="Cleans LLM fine-tuning data at the level of tokens.",
         epilog="Exit codes: 2 settings, 3 input, 4 too many bad rows, 5 conflict, 6 disk or "
         "memory, 7 damaged files, 8 a service does not answer, 130 interrupted.",
     )
-    parser.add_argument("--version", action="version", version=f"tokensieve {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    _add_flows(commands)
-    _add_questions(commands)
-    return parser
-
-
-def _add_flows(commands: Any) -> None:
-    """Add the commands that do work."""
-    purpose = "score, select and write the training-ready dataset"
-    clean = _command(commands, "clean", run_clean, purpose)
-    flags.add_drop(clean)
-    clean.add_argument("--reference", metavar="DIR", help="directory of the better model")
-    flags.add_selection(clean, seed=True)
-    clean.add_argument("--dry-run", action="store_true", help="say what it would cost, do nothing")
-    train = _command(commands, "train", run_train, "train a model on what a cleaning kept")
-    train.add_argument("selection", metavar="SELECTION", help="id of a selection, or name of a run")
-    flags.add_run(train)
-    train.add_argument("--init", metavar="DIR", help="model to start from, instead of the base")
-    flags.add_training(train, seed=True)
-    purpose = "rounds of score, select and train, each with the reference of the last"
-    evolve = _command(commands, "evolve", run_evolve, purpose)
-    flags.add_drop(evolve)
-    flags.add_rounds(evolve)
-    flags.add_selection(evolve, seed=False)
-    flags.add_training(evolve, seed=True)
-    evolve.add_argument("--next-round", action="store_true", help="do the next round only")
-    purpose = "does cleaning help on this data? train and evaluate arms"
-    compare = _command(commands, "compare", run_compare, purpose)
-    flags.add_drop(compare)
-    flags.add_rounds(compare)
-    flags.add_comparison(compare)
-    flags.add_training(compare, seed=False)
+    whole.add_argument("--version", action="version", version=f"tokensieve {__version__}")
+    commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_clean(commands)
+    _add_train(commands)
+    _add_evolve(commands)
+    _add_compare(commands)
     demo = _command(commands, "demo", run_demo, "make a small noisy corpus and clean it, offline")
     flags.add_workspace(demo, Path("workspace/demo"))
+    _add_questions(commands)
+    return whole
+
+
+def _add_clean(commands: Any) -> None:
+    purpose = "score, select, and write the training-ready dataset"
+    command = _command(commands, "clean", run_clean, purpose, "[FILE ...]")
+    flags.add_run(command)
+    purpose = "the better model that shows what is learnable"
+    command.add_argument("--reference", metavar="DIR", help=purpose)
+    command.add_argument("--dry-run", action="store_true", help="say what it would cost, then stop")
+    flags.add_drop(command, trains=False)
+    flags.add_selection(command, seed=True)
+    flags.add_cluster(command)
+    _tell_settings(command, CleanSettings, "laptop.toml")
+
+
+def _add_train(commands: Any) -> None:
+    purpose = "train a model on what a cleaning kept"
+    command = _command(commands, "train", run_train, purpose, "[SELECTION]")
+    purpose = "name of a run (its last round is meant), or id of a selection"
+    command.add_argument("selection", nargs="?", metavar="SELECTION", help=purpose)
+    flags.add_run(command)
+    purpose = "the model to start from, by directory or id; unset: the base"
+    command.add_argument("--init", metavar="DIR", help=purpose)
+    flags.add_training(command, seed=True)
+    flags.add_cluster(command)
+    _tell_settings(command, TrainSettings, "train.toml")
+
+
+def _add_evolve(commands: Any) -> None:
+    purpose = "rounds of score, select and train, each with the reference of the last"
+    command = _command(commands, "evolve", run_evolve, purpose, "[FILE ...]")
+    flags.add_run(command)
+    command.add_argument("--next-round", action="store_true", help="do one round, then stop")
+    flags.add_drop(command, trains=True)
+    flags.add_rounds(command)
+    flags.add_selection(command, seed=False)
+    flags.add_training(command, seed=True)
+    flags.add_cluster(command)
+    _tell_settings(command, EvolveSettings, "evolve.toml")
+
+
+def _add_compare(commands: Any) -> None:
+    purpose = "does cleaning help on your data? Train, evaluate and compare arms"
+    command = _command(commands, "compare", run_compare, purpose, "[FILE ...]")
+    flags.add_run(command)
+    flags.add_drop(command, trains=True)
+    flags.add_comparison(command)
+    flags.add_evaluation(command)
+    flags.add_rounds(command)
+    flags.add_training(command, seed=False)
+    flags.add_cluster(command)
+    _tell_settings(command, CompareSettings, "compare.toml")
 
 
 def _add_questions(commands: Any) -> None:
     """Add the commands that look at a workspace."""
-    query = _command(commands, "sql", run_sql, "ask the index a read-only question")
+    query = _command(commands, "sql", run_sql, "ask the index a read-only question", "SELECT")
     query.add_argument("statement", metavar="SELECT", help="one SELECT, DESCRIBE, SHOW or EXPLAIN")
-    query.add_argument("--format", choices=("table", "csv", "json", "parquet"), default="table")
-    query.add_argument(
-        "--output", type=Path, metavar="FILE", help="write here, not to the terminal"
-    )
-    index = _command(commands, "index", run_index, "bring the index up to the finished runs")
+    forms = ("table", "csv", "json", "parquet")
+    query.add_argument("--format", choices=forms, default="table", help="of the answer")
+    purpose = "write the answer here, not to the terminal"
+    query.add_argument("--output", type=Path, metavar="FILE", help=purpose)
+    index = _command(commands, "index", run_index, "bring the index up to what is finished")
     index.add_argument("--rebuild", action="store_true", help="make it anew from the artifacts")
     status = _command(commands, "status", run_status, "what is done, running or interrupted")
-    history = _command(commands, "history", run_history, "what each round of a run found")
+    purpose = "what each round of a run found, and how each arm did"
+    history = _command(commands, "history", run_history, purpose, "RUN")
     history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
     verify = _command(commands, "verify", run_verify, "check the hash of every published file")
     for command in (query, index, status, history, verify):
@@ -132,8 +168,24 @@ def _add_questions(commands: Any) -> None:
 
 
 def _command(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], None], purpose: str
+    commands: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    purpose: str,
+    given: str = "",
 ) -> argparse.ArgumentParser:
-    command: argparse.ArgumentParser = commands.add_parser(name, help=purpose, description=purpose)
+    """Return a new command; `given`: what it takes beside flags."""
+    usage = " ".join(filter(None, ["tokensieve", name, given, "[flags]"]))
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, usage=usage, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
+    )
     command.set_defaults(run=run)
     return command
+
+
+def _tell_settings(
+    command: argparse.ArgumentParser, settings: type[Settings], example: str
+) -> None:
+    """Say in the command's help what the defaults are, and which file shows the other settings."""
+    flags.tell_defaults(command, settings)
+    command.epilog = f"Every setting, with its default: deployments/configs/{example}"

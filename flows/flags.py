@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from tokensieve.settings import Settings
 
 _Settings = TypeVar("_Settings", bound=Settings)
+_NUMBERS: dict[str, type] = {"N": int, "RATE": float, "SHARE": float}
+"""What a flag's value is, by the word that stands for it; text by any other word."""
 
 
 def loaded(settings: type[_Settings], options: argparse.Namespace) -> _Settings:
@@ -27,90 +29,137 @@ def loaded(settings: type[_Settings], options: argparse.Namespace) -> _Settings:
     return settings.load(options.config, tree)
 
 
-def add_drop(command: argparse.ArgumentParser) -> None:
-    """Add what every command has that reads a drop."""
-    command.add_argument(
-        "files", nargs="*", metavar="FILE", help="JSONL, Parquet, a dataset directory"
-    )
-    add_run(command)
-    _add(command, "--template", "corpus.template", "model, tulu, chatml, alpaca, plain, a file")
-    _add(command, "--split", "corpus.split", "which split of a dataset that has several")
-    _add(command, "--max-quarantine", "corpus.max_quarantine", "bad rows accepted", float)
+def tell_defaults(command: argparse.ArgumentParser, settings: type[Settings]) -> None:
+    """Add to the help of each flag what its setting is if nobody gives it."""
+    for flag in command._actions:
+        place: str = flag.dest
+        fields: Any = settings.model_fields
+        for group in place.split(".")[:-1]:
+            fields = fields[group].annotation.model_fields
+        field = fields.get(place.rpartition(".")[2])
+        if field is None or field.is_required() or field.default in (None, ()):
+            continue
+        default = field.default
+        text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
+        flag.help = f"{flag.help} (default: {text})"
+
+
+def add_drop(command: argparse.ArgumentParser, trains: bool) -> None:
+    """Add what every command has that reads a drop; `trains`: with what beside it one needs that
+    trains models.
+    """
+    purpose = "JSONL, Parquet, dataset directories, or hf://name"
+    command.add_argument("files", nargs="*", metavar="FILE", help=purpose)
+    group = command.add_argument_group("the drop")
+    purpose = "model (its own), tulu, chatml, alpaca, plain, or a Jinja file"
+    _add(group, "--template", "corpus.template", "NAME", purpose)
+    _add(group, "--split", "corpus.split", "NAME", "which split of a dataset that has several")
+    purpose = "bad rows that are accepted, as a share of all"
+    _add(group, "--max-quarantine", "corpus.max_quarantine", "SHARE", purpose)
+    if trains:
+        _add_files(group, "--holdout", "never trained on; models are judged by their loss on it")
+        purpose = "what the first reference is trained on; unset: the first part of the drop"
+        _add_files(group, "--warmup", purpose)
 
 
 def add_run(command: argparse.ArgumentParser) -> None:
     """Add what every command has that works with models."""
-    command.add_argument(
-        "--config", type=Path, metavar="TOML", help="settings file; flags go over it"
-    )
-    _add(command, "--base", "base", "directory of the base model")
-    _add(command, "--workers", "cluster.workers", "workers that hold a model", int)
-    _add(command, "--ray-address", "cluster.address", "HOST:PORT of a running Ray cluster")
+    _add(command, "--base", "base", "DIR", "the model that you are going to train")
     add_workspace(command, None)
+    command.add_argument(
+        "--config", type=Path, metavar="FILE", help="settings in TOML; flags are laid over them"
+    )
+
+
+def add_cluster(command: argparse.ArgumentParser) -> None:
+    """Add where the work runs."""
+    group = command.add_argument_group("where it runs")
+    purpose = "processes that hold a model; unset: as many as fit"
+    _add(group, "--workers", "cluster.workers", "N", purpose)
+    purpose = "a running Ray cluster; unset: one on this machine"
+    _add(group, "--ray-address", "cluster.address", "HOST:PORT", purpose)
 
 
 def add_selection(command: argparse.ArgumentParser, seed: bool) -> None:
     """Add how tokens are selected; `seed`: with the seed of methods that draw."""
-    _add(command, "--method", "selection.method", "fixed-model, rho, random or full")
-    _add(command, "--keep", "selection.keep", "share of tokens kept, e.g. 0.6", float)
-    command.add_argument("--scope", dest="selection.scope", choices=("dataset", "source", "sample"))
+    group = command.add_argument_group("which tokens are kept")
+    _add(group, "--method", "selection.method", "NAME", "fixed-model, rho, random, full")
+    _add(group, "--keep", "selection.keep", "SHARE", "of the response tokens")
+    purpose = "where that share is counted; unset: the method's own"
+    _add_choice(group, "--scope", "selection.scope", ("dataset", "source", "sample"), purpose)
     if seed:
-        _add(command, "--seed", "selection.seed", "seed of methods that draw", int)
+        _add(group, "--seed", "selection.seed", "N", "of methods that draw")
 
 
 def add_training(command: argparse.ArgumentParser, seed: bool) -> None:
     """Add how models are trained; `seed`: with the seed of order and dropout."""
-    command.add_argument("--tuning", dest="training.tuning", choices=("lora", "full"))
-    _add(command, "--learning-rate", "training.learning_rate", "at its highest", float)
-    _add(command, "--epochs", "training.epochs", "how often each sample is trained on", int)
-    _add(command, "--step-samples", "training.step_samples", "samples of an optimizer step", int)
-    _add(command, "--ranks", "cluster.ranks", "processes that train one model together", int)
+    group = command.add_argument_group("how a model is trained")
+    purpose = "an adapter that is merged afterwards, or every weight"
+    _add_choice(group, "--tuning", "training.tuning", ("lora", "full"), purpose)
+    purpose = "at its highest; unset: 1e-4 for lora, 2e-5 for full"
+    _add(group, "--learning-rate", "training.learning_rate", "RATE", purpose)
+    _add(group, "--epochs", "training.epochs", "N", "how often each sample is trained on")
+    _add(group, "--step-samples", "training.step_samples", "N", "samples of one optimizer step")
+    purpose = "processes that train one model together"
+    _add(group, "--ranks", "cluster.ranks", "N", purpose)
     if seed:
-        _add(command, "--seed", "training.seed", "seed of the order and of dropout", int)
+        purpose = "of the samples' order, the adapter's first weights and dropout"
+        _add(group, "--seed", "training.seed", "N", purpose)
 
 
 def add_rounds(command: argparse.ArgumentParser) -> None:
     """Add how the reference evolves."""
-    _add(command, "--rounds", "rounds.rounds", "rounds after the warm-up", int)
-    command.add_argument(
-        "--select-from",
-        dest="rounds.select_from",
-        choices=("part", "corpus"),
-        help="a round's own part of the corpus, or all of it again",
-    )
-    _add_files(command, "--warmup", "warm-up, instead of the first part of the corpus")
-    _add_files(command, "--holdout", "never trained on; repeat the flag for more")
+    group = command.add_argument_group("how the reference evolves")
+    _add(group, "--rounds", "rounds.rounds", "N", "rounds after the warm-up")
+    purpose = "what a round scores: its own part of the corpus, or all of it again"
+    _add_choice(group, "--select-from", "rounds.select_from", ("part", "corpus"), purpose)
 
 
 def add_comparison(command: argparse.ArgumentParser) -> None:
-    """Add what is compared, and how."""
-    _add(command, "--reference", "reference", "the better model; else the base is warmed up")
-    _add(command, "--keep", "keep", "share of tokens that every arm but full keeps", float)
-    command.add_argument("--arms", dest="arms", nargs="+", metavar="NAME", help="what to compare")
-    command.add_argument("--seeds", dest="seeds", nargs="+", type=int, metavar="N")
-    _add(command, "--answer-pattern", "evaluation.answer_pattern", "regular expression")
-    _add(command, "--max-new-tokens", "evaluation.max_new_tokens", "longest answer", int)
-    command.add_argument(
-        "--tasks", dest="evaluation.tasks", nargs="+", metavar="NAME", help="lm-eval tasks"
-    )
-    _add(command, "--task-path", "evaluation.task_path", "directory of further lm-eval tasks")
+    """Add what is compared."""
+    group = command.add_argument_group("what is compared")
+    _add_list(group, "--arms", "arms", "NAME", "methods, or self-evolving; files go before it")
+    _add_list(group, "--seeds", "seeds", "N", "each arm is trained once with each")
+    _add(group, "--keep", "keep", "SHARE", "of the response tokens, by every arm but full")
+    purpose = "the better model; unset: the base after the warm-up"
+    _add(group, "--reference", "reference", "DIR", purpose)
+
+
+def add_evaluation(command: argparse.ArgumentParser) -> None:
+    """Add what models are asked."""
+    group = command.add_argument_group("what models are asked, beside their loss")
+    purpose = "finds the answer in a response; unset: nothing is generated"
+    _add(group, "--answer-pattern", "evaluation.answer_pattern", "REGEX", purpose)
+    _add(group, "--max-new-tokens", "evaluation.max_new_tokens", "N", "of a generated response")
+    _add_list(group, "--tasks", "evaluation.tasks", "NAME", "lm-eval tasks; needs the extra eval")
+    _add(group, "--task-path", "evaluation.task_path", "DIR", "further lm-eval tasks")
 
 
 def add_workspace(command: argparse.ArgumentParser, default: Path | None) -> None:
     """Add where the artifacts lie."""
-    command.add_argument(
-        "--workspace", type=Path, default=default, metavar="DIR", help="where the artifacts lie"
-    )
+    purpose = "where the artifacts lie"
+    told = purpose if default is None else f"{purpose} (default: {default})"
+    command.add_argument("--workspace", type=Path, default=default, metavar="DIR", help=told)
 
 
-def _add(
-    command: argparse.ArgumentParser, flag: str, place: str, purpose: str, kind: type = str
+def _add(to: argparse._ActionsContainer, flag: str, place: str, word: str, purpose: str) -> None:
+    kind = _NUMBERS.get(word, str)
+    to.add_argument(flag, dest=place, type=kind, metavar=word, help=purpose)
+
+
+def _add_choice(
+    to: argparse._ActionsContainer, flag: str, place: str, choices: tuple[str, ...], purpose: str
 ) -> None:
-    word = {int: "N", float: "X", str: "VALUE"}[kind]
-    command.add_argument(flag, dest=place, type=kind, metavar=word, help=purpose)
+    to.add_argument(flag, dest=place, choices=choices, help=purpose)
 
 
-def _add_files(command: argparse.ArgumentParser, flag: str, purpose: str) -> None:
-    command.add_argument(
-        flag, dest=flag.strip("-"), action="append", metavar="FILE", help=f"files {purpose}"
-    )
+def _add_list(
+    to: argparse._ActionsContainer, flag: str, place: str, word: str, purpose: str
+) -> None:
+    kind = _NUMBERS.get(word, str)
+    to.add_argument(flag, dest=place, nargs="+", type=kind, metavar=word, help=purpose)
+
+
+def _add_files(to: argparse._ActionsContainer, flag: str, purpose: str) -> None:
+    repeated = f"{purpose}; repeat the flag for more"
+    to.add_argument(flag, dest=flag.strip("-"), action="append", metavar="FILE", help=repeated)

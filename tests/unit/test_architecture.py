@@ -1,6 +1,7 @@
 """What holds the project together: the packages are ours, and what is shipped loads."""
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
@@ -8,10 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from tokensieve.settings import CleanSettings
+from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-CONFIGS = sorted((ROOT / "deployments/configs").glob("*.toml"))
+CONFIGS = ROOT / "deployments/configs"
+SETTINGS = {
+    "laptop.toml": CleanSettings,
+    "train.toml": TrainSettings,
+    "evolve.toml": EvolveSettings,
+    "compare.toml": CompareSettings,
+}
+NOT_OF_CLEANING = {"cluster.ranks", "cluster.fsdp"}  # it trains nothing
+ENTRY = re.compile(r"^(?:# )?(?P<key>\w+) = .*(?:\n {31}#.*)*", re.MULTILINE)
+"""A setting, perhaps commented out because it has no default, with what is said of it."""
 
 
 @pytest.mark.parametrize("name", ["flows", "tasks", "ray_cluster", "sql", "tokensieve"])
@@ -19,27 +29,73 @@ def test_the_package_of_this_name_is_ours(name):
     assert ROOT in Path(importlib.import_module(name).__file__).parents
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.name)
-def test_every_shipped_settings_file_loads(config):
-    assert CleanSettings.load(config, {}).files
+def entries(name):
+    """Return what a settings file says of each setting, by its place in the tree."""
+    top, *tables = re.split(r"^\[([\w.]+)\]", (CONFIGS / name).read_text(), flags=re.MULTILINE)
+    groups = {"": top, **dict(zip(tables[::2], tables[1::2], strict=True))}
+    return {
+        f"{group}.{entry['key']}".lstrip("."): entry[0]
+        for group, text in groups.items()
+        for entry in ENTRY.finditer(text)
+    }
 
 
-def test_the_annotated_settings_file_shows_the_defaults():
-    shown = tomllib.loads((ROOT / "deployments/configs/laptop.toml").read_text())
-    defaults = CleanSettings(files=("x",), base="y").model_dump()
+def defaults(settings):
+    """Return the default of each setting by its place in the tree; Ellipsis: it has none."""
+    found = {}
+    for name, field in settings.model_fields.items():
+        if hasattr(field.annotation, "model_fields"):
+            inner = defaults(field.annotation)
+            found |= {f"{name}.{place}": default for place, default in inner.items()}
+        else:
+            found[name] = ... if field.is_required() else field.default
+    return found
 
-    for section in ("corpus", "scoring", "selection", "cluster"):
-        for key, value in shown[section].items():
-            assert value == defaults[section][key], f"{section}.{key}"
+
+def test_every_shipped_settings_file_is_one_of_these():
+    assert {path.name for path in CONFIGS.iterdir()} == set(SETTINGS)
 
 
-def test_the_annotated_settings_file_shows_every_setting():
-    text = (ROOT / "deployments/configs/laptop.toml").read_text()
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_settings_file_shows_every_setting_of_its_command_and_no_other(name):
+    wanted = set(defaults(SETTINGS[name]))
 
-    for name, field in CleanSettings.model_fields.items():
-        section = getattr(field.annotation, "model_fields", None)
-        for key in section or [name]:
-            assert f"\n{key} = " in text or f"\n# {key} = " in text, key
+    assert set(entries(name)) == (wanted - NOT_OF_CLEANING if name == "laptop.toml" else wanted)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_settings_file_shows_the_defaults(name):
+    paths = {*SETTINGS[name].path_keys(), "selection"}  # examples
+    default_of = defaults(SETTINGS[name])
+
+    for place, entry in entries(name).items():
+        if entry.startswith("#"):
+            assert default_of[place] in (None, ()), place
+        elif place not in paths:
+            [value] = tomllib.loads(entry).values()
+            assert value == made_plain(default_of[place]), place
+
+
+def made_plain(default):
+    return list(default) if isinstance(default, tuple) else default
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_settings_file_loads_with_everything_that_it_offers(name, tmp_path):
+    text = (CONFIGS / name).read_text()
+    whole = tmp_path / name
+    whole.write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
+
+    assert SETTINGS[name].load(CONFIGS / name, {}).workspace == CONFIGS / "workspace"
+    assert SETTINGS[name].load(whole, {}).workspace == tmp_path / "workspace"
+
+
+def test_settings_files_say_the_same_of_a_setting_that_they_share():
+    told = {}
+    for name in SETTINGS:
+        for place, entry in entries(name).items():
+            if "." in place:
+                assert told.setdefault(place, entry) == entry, (name, place)
 
 
 def test_the_science_loads_without_the_orchestrators():

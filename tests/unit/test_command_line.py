@@ -1,0 +1,110 @@
+"""The command line: every flag is a setting, and says what it is."""
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from flows.cli import parser
+from flows.flags import loaded
+from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {
+    "clean": CleanSettings,
+    "train": TrainSettings,
+    "evolve": EvolveSettings,
+    "compare": CompareSettings,
+}
+NO_SETTINGS = {"help", "config", "dry_run", "next_round"}
+
+
+def commands():
+    [action] = [a for a in parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    return action.choices
+
+
+def settings_of(command, arguments):
+    options = parser().parse_args([command, *arguments.split()])
+    return loaded(SETTINGS[command], options)
+
+
+def field_at(settings, place):
+    *groups, name = place.split(".")
+    for group in groups:
+        settings = settings.model_fields[group].annotation
+    return settings.model_fields[name]
+
+
+@pytest.mark.parametrize("command", commands())
+def test_every_flag_says_what_it_is(command):
+    for flag in commands()[command]._actions:
+        assert flag.help, flag.option_strings
+
+
+@pytest.mark.parametrize("command", SETTINGS)
+def test_every_flag_is_the_name_of_a_setting_of_its_command(command):
+    for flag in commands()[command]._actions:
+        if flag.dest not in NO_SETTINGS:
+            assert field_at(SETTINGS[command], flag.dest), flag.dest
+
+
+@pytest.mark.parametrize("command", SETTINGS)
+def test_no_flag_has_a_default_of_its_own(command):
+    for flag in commands()[command]._actions:
+        if flag.dest not in NO_SETTINGS:
+            assert flag.default is None or flag.default == [], flag.dest
+
+
+@pytest.mark.parametrize("command", SETTINGS)
+def test_the_help_names_a_settings_file_that_is_there(command):
+    shown = commands()[command].epilog.rpartition(" ")[2]
+
+    assert (ROOT / shown).is_file()
+
+
+def test_the_help_tells_the_defaults_of_the_settings(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    shown = commands()["compare"].format_help()
+
+    assert "of the response tokens, by every arm but full (default: 0.6)" in shown
+    assert "each arm is trained once with each (default: 0 1 2)" in shown
+    assert "the base after the warm-up\n" in shown  # no default to tell
+
+
+def test_flags_arrive_at_their_settings():
+    settings = settings_of(
+        "evolve",
+        "a.jsonl b.jsonl --base m --holdout c --holdout d --template tulu --rounds 2 --keep 0.5 "
+        "--scope sample --tuning full --learning-rate 1e-3 --seed 7 --ranks 2 --workers 3",
+    )
+
+    here = Path.cwd()
+    assert settings.files == (f"{here}/a.jsonl", f"{here}/b.jsonl")
+    assert settings.holdout == (f"{here}/c", f"{here}/d")
+    assert (settings.base, settings.corpus.template) == (f"{here}/m", "tulu")
+    assert (settings.rounds.rounds, settings.selection.keep) == (2, 0.5)
+    assert (settings.selection.scope, settings.selection.seed) == ("sample", 0)
+    assert (settings.training.tuning, settings.training.learning_rate) == ("full", 0.001)
+    assert (settings.training.seed, settings.training.epochs) == (7, 1)
+    assert (settings.cluster.ranks, settings.cluster.workers) == (2, 3)
+
+
+def test_lists_of_arms_seeds_and_tasks_arrive_whole():
+    settings = settings_of(
+        "compare",
+        "a --base m --holdout b --arms random rho --seeds 5 6 --tasks boolq arc_easy "
+        r"--answer-pattern \d+",
+    )
+
+    assert (settings.arms, settings.seeds) == (("random", "rho"), (5, 6))
+    assert settings.evaluation.tasks == ("boolq", "arc_easy")
+    assert settings.evaluation.answer_pattern == r"\d+"
+
+
+def test_a_selection_may_stand_in_the_settings_file(tmp_path):
+    config = tmp_path / "train.toml"
+    config.write_text('selection = "rho-01234567"\nbase = "/m"\n')
+
+    assert settings_of("train", f"--config {config}").selection == "rho-01234567"
+    assert settings_of("train", f"full-0 --config {config}").selection == "full-0"
