@@ -222,9 +222,11 @@ def test_training_taken_up_after_any_step_ends_with_the_same_bits(path, settings
         file = tmp_path / f"{number}.safetensors"
         state.write(file, "this training")
         again = load_trainee(str(path), settings, 0)
-        state = TrainingState.read(file, "this training")
         assert train(again, tiny_data(), settings, state=state) == records
         assert same(weights_of(again), weights_of(whole))
+        read = TrainingState.read(file, "this training")
+        assert read.records == state.records == records[: number + 1]
+        assert same(read.tensors, state.tensors)
 
 
 def test_a_state_holds_a_copy_of_what_is_trained_and_nothing_else(path):

@@ -174,6 +174,12 @@ def test_the_body_reads_up_to_the_last_weight_and_the_head_only_rows_with_one():
     assert shapes == [(2, 5), (1, 3, 32)]
 
 
+def test_losses_of_bfloat16_logits_are_worked_out_in_float32():
+    logits_KV = torch.tensor([[0.0, 4.0], [0.0, 4.0]], dtype=torch.bfloat16)
+    loss = head.nll_to_gradient_(logits_KV, torch.tensor([0, 1]), torch.tensor([1.0, 1.0]))
+    assert loss == pytest.approx(4.018150 + 0.018150, abs=1e-5)  # log(1 + e^4), log(1 + e^-4)
+
+
 def test_an_improbable_token_has_a_finite_loss_and_gradient():
     logits_KV = torch.tensor([[0.0, 300.0], [0.0, 300.0]])
     loss = head.nll_to_gradient_(logits_KV, torch.tensor([0, 1]), torch.tensor([0.5, -0.25]))

@@ -23,7 +23,6 @@ from tokensieve.training import (
     shard_over_ranks,
     train,
 )
-from tokensieve.training.ranks import whole
 
 LENGTHS = [9, 4, 6, 12, 5, 7, 8, 3]
 COMMON = {"learning_rate": 1e-2, "epochs": 2, "step_samples": 5, "clip_norm": 1.0}
@@ -66,7 +65,7 @@ def trained(path: Path, tuning: str, sharded: bool, ranks: Ranks, directory: Pat
         file = directory / "state.safetensors"
         state = TrainingState.read(file, "test") if name == "again" else None
         records = train(trainee, data, settings, ranks, state, Middle(file) if not state else None)
-        weights = {key: whole(each) for key, each in trainee.trained.items()}
+        weights = ranks.gathered(trainee.trained)
         weights["losses"] = torch.tensor([record.loss for record in records])
         weights["norms"] = torch.tensor([record.gradient_norm for record in records])
         if ranks.rank == 0:

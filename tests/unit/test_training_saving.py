@@ -78,18 +78,14 @@ def test_a_saved_model_has_the_files_that_lay_beside_the_weights(init, tmp_path)
     assert not (tmp_path / "adapter").exists()
 
 
-def test_a_model_without_generation_settings_gets_none(tied, tmp_path):
-    (tied / "generation_config.json").unlink()
-    save_trained(load_trainee(str(tied), FULL, 0), str(tied), tmp_path, FULL)
-    assert not (tmp_path / "model" / "generation_config.json").exists()
-
-
 def test_an_adapter_by_itself_is_one_that_peft_loads_and_names_no_path(init, tmp_path):
     trainee = trained(init, LORA)
     save_trained(trainee, str(init), tmp_path, LORA)
     files = sorted(file.name for file in (tmp_path / "adapter").iterdir())
     assert files == ["adapter_config.json", "adapter_model.safetensors"]
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["target_modules"] == sorted(config["target_modules"])
+    assert len(config["target_modules"]) == 2 * 7
     assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (4, 16, 0.1)
     assert str(init) not in json.dumps(config)
     base = LlamaForCausalLM.from_pretrained(init)

@@ -53,9 +53,10 @@ def train(
     """Train the model in place, from `state` on if given; return the records of all steps.
 
     The loss of a step is the sum of weight x nll over its tokens, in nats, divided as the
-    normaliser says (`plan.divisors`); it and the weights do not depend on how the step is cut into
-    forward passes or dealt out to processes, beyond rounding. On a CPU, a training that is taken
-    up again ends with the same bits as one that was never interrupted.
+    normaliser says (`plan.divisors`). How many processes share the passes changes nothing beyond
+    rounding; nor does how the step is cut into passes, but that dropout is drawn for each pass and
+    `kept-in-batch` divides by it. On a CPU, a training that is taken up again ends with the same
+    bits as one that was never interrupted.
 
     Raises InputError if there is nothing to train on or the samples do not fit the model,
     TokensieveError if a loss or gradient is not finite, ResourceError if the memory is too small.
@@ -118,14 +119,14 @@ class _Training:
         return wanted
 
     def state(self) -> TrainingState:
-        """Return the state after the last step, in every process."""
-        tensors = {}
+        """Return the state after the last step; without tensors in all processes but rank 0."""
+        tensors: dict[str, Tensor] = {}
         for name, parameter in self._trained.items():
-            tensors[f"weight/{name}"] = whole(parameter)
+            tensors[f"weight/{name}"] = parameter
             if moments := self._optimizer.state.get(parameter):
-                tensors[f"first/{name}"] = whole(moments["exp_avg"])
-                tensors[f"second/{name}"] = whole(moments["exp_avg_sq"])
-        return TrainingState(tensors, list(self.records))
+                tensors[f"first/{name}"] = moments["exp_avg"]
+                tensors[f"second/{name}"] = moments["exp_avg_sq"]
+        return TrainingState(self._ranks.gathered(tensors), list(self.records))
 
     @torch.no_grad()
     def resume(self, state: TrainingState) -> None:

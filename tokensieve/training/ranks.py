@@ -7,7 +7,7 @@ if it is sharded. Either way the sum is that of one process doing all the passes
 The caller starts the processes and torch.distributed (gloo on the CPU, nccl on GPUs).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -49,6 +49,18 @@ class Ranks:
             sums = flat.split([each.numel() for each in bucket])
             for each, added in zip(bucket, sums, strict=True):
                 each.copy_(added.view_as(each))
+
+    def gathered(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return copies of the whole tensors on the CPU in rank 0, and nothing in the others.
+
+        If they are sharded, every process has to call this.
+        """
+        found = {}
+        for name, tensor in tensors.items():
+            full = whole(tensor)
+            if self.rank == 0:
+                found[name] = full.detach().to("cpu", copy=True).contiguous()
+        return found
 
 
 ALONE = Ranks(0, 1)
@@ -92,14 +104,13 @@ def is_sharded(trainee: Trainee) -> bool:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """Return a copy of all of the tensor on the CPU; every process has to ask for it."""
-    full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-    return full.detach().to("cpu", copy=True)
+    """Return all of the tensor; if it is sharded, every process has to ask for it."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def part_of(tensor: Tensor, like: Tensor) -> Tensor:
-    """Return what this process holds of a whole tensor, if it is sharded like `like`."""
-    tensor = tensor.to(like.device)
+    """Return a copy of what this process holds of a whole tensor, if it is sharded like `like`."""
+    tensor = tensor.to(like.device, copy=True)
     if not isinstance(like, DTensor):
         return tensor
     return distribute_tensor(tensor, like.device_mesh, like.placements, src_data_rank=None)

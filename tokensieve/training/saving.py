@@ -7,12 +7,12 @@ import torch
 from peft import get_peft_model, get_peft_model_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import GenerationConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 from tokensieve.errors import TokensieveError
 from tokensieve.models import check_model_directory, load_model
 from tokensieve.settings import TrainingSettings
-from tokensieve.training.ranks import ALONE, Ranks, whole
+from tokensieve.training.ranks import ALONE, Ranks
 from tokensieve.training.trainee import Trainee, lora_config
 
 _BESIDE_THE_WEIGHTS = {".json", ".model", ".txt", ".jinja"}
@@ -32,7 +32,7 @@ def save_trained(
     not to what stood in memory: rounded again in each round, small updates would be lost.
     Raises TokensieveError if a weight is not finite.
     """
-    weights = {name: whole(parameter) for name, parameter in trainee.trained.items()}
+    weights = ranks.gathered(trainee.trained)
     if ranks.rank != 0:
         return
     for name, weight in weights.items():
@@ -58,6 +58,7 @@ def _merged(
     _put(adapted.get_base_model(), weights)
     config.base_model_name_or_path = None  # a path of this machine
     config.inference_mode = True
+    config.target_modules = sorted(config.target_modules or ())  # a set has another order each time
     config.save_pretrained(str(adapter))
     save_file(get_peft_model_state_dict(adapted), adapter / "adapter_model.safetensors")
     return adapted.merge_and_unload()
@@ -70,12 +71,10 @@ def _put(model: torch.nn.Module, weights: dict[str, Tensor]) -> None:
 
 def _write(model: PreTrainedModel, init: Path, directory: Path) -> None:
     """Write the model, with all files of `init` that are neither its weights nor its config."""
-    model.generation_config = GenerationConfig()  # the file's own may be refused
     model.save_pretrained(directory)
-    (directory / "generation_config.json").unlink()  # it is copied, if there is one
     for file in init.iterdir():
         is_beside = file.suffix in _BESIDE_THE_WEIGHTS and not file.name.endswith(".index.json")
-        if is_beside and file.name != "config.json":
+        if is_beside and file.is_file() and file.name != "config.json":
             shutil.copyfile(file, directory / file.name)
     if (init / "additional_chat_templates").is_dir():
         shutil.copytree(init / "additional_chat_templates", directory / "additional_chat_templates")
