@@ -64,9 +64,10 @@ def do_round(plan: EvolvePlan, round: RoundPlan) -> None:
 
 
 def _prepared(settings: EvolveSettings) -> EvolvePlan:
-    """Return the plan, with its corpora made."""
+    """Return the plan, with its corpora made and the end of its last round done."""
     plan = plan_evolution(settings)
     begin_attempt(plan.storage, plan.run)
     for corpus in plan.corpora.values():
         make_corpus(corpus)
+    stop_if_idle(plan)  # a crash may have come before it
     return plan

@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 import sql
+from sql.index import update_index
 from tasks.history import describe_history
 from tasks.pictures import show_picture
 from tokensieve.charts import InfluenceQuantiles, RoundPoint, rounds_chart
@@ -36,6 +37,7 @@ class Evolution:
 def summarise_evolution(plan: EvolvePlan) -> Evolution:
     """Return what all finished rounds found, and show it in the Prefect UI."""
     storage, run = plan.storage, plan.run
+    update_index(storage)  # a crash may have come before it
     with sql.connect_published(storage) as connection:
         rows = sql.rows(sql.run(connection, "summarise_rounds", run=run.name))
     picture = storage.path(f"runs/{run.name}/rounds.png")

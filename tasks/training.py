@@ -18,6 +18,7 @@ from tokensieve.charts import StepPoint, loss_curve
 from tokensieve.models import model_fingerprint
 from tokensieve.planning import TrainingStep
 from tokensieve.timings import timings
+from tokensieve.training.checkpoints import Checkpoints
 
 SHOWN_STEPS = 8
 """How many of the optimizer steps the terminal lists; the index has all of them."""
@@ -102,6 +103,7 @@ def _commit(model: Artifact) -> Commit:
     if commit is None:
         folder = model.folder(model.required_receipt(0), "model")
         commit = model.commit({"fingerprint": model_fingerprint(str(folder))})
+    Checkpoints(model).clear()  # a crash may have come before it
     return commit
 
 

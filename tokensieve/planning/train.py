@@ -117,9 +117,9 @@ def _last_selection(storage: LocalStorage, name: str) -> str:
 def _init(storage: LocalStorage, settings: TrainSettings, on_gpu: bool) -> ModelSpec:
     """Return the model to start from: a directory, or a model of this workspace by its id."""
     precision = settings.training.precision
-    if settings.init and storage.exists(f"models/{Path(settings.init).name}/COMMIT.json"):
-        trained = load_artifact(storage, "models", Path(settings.init).name)
-        return trained_spec(trained, precision, on_gpu)
+    id = Path(settings.init or "").name
+    if _ID.fullmatch(id) and storage.exists(f"models/{id}/COMMIT.json"):
+        return trained_spec(load_artifact(storage, "models", id), precision, on_gpu)
     init = model_spec(settings.init or settings.base, precision, on_gpu)
     if settings.init:
         check_same_tokenizer(settings.base, settings.init, with_chat_template=False)
