@@ -294,11 +294,13 @@ def _decisive(settings: CompareSettings, drop: CorpusStep, base: ScoringStep) ->
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
     chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
     chosen |= settings.rounds.model_dump(mode="json")
+    training = decisive_training(settings.training)
+    del training["seed"]  # each of `seeds` takes its place
     return chosen | {
         "arms": list(settings.arms),
         "seeds": list(settings.seeds),
         "keep": settings.keep,
-        "training": decisive_training(settings.training),
+        "training": training,
         "precision": settings.training.precision,
         "evaluation": decisive_evaluation(settings.evaluation),
     }

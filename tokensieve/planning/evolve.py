@@ -215,7 +215,9 @@ def reason_to_stop(plan: EvolvePlan) -> str:
     """
     patience = plan.settings.rounds.patience
     outcomes = [each.outcome for each in plan.run.finished_rounds(plan.storage)]
-    losses = [each.loss_after for each in outcomes if each and each.loss_after is not None]
+    found = [each.loss_before for each in outcomes[:1] if each]  # the base's
+    found += [each.loss_after for each in outcomes if each]
+    losses = [loss for loss in found if loss is not None]
     if patience is None or len(losses) <= patience:
         return ""
     best_before = min(losses[:-patience])
