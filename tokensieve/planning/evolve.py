@@ -211,14 +211,15 @@ def outcome_of(plan: EvolvePlan, round: int, losses: list[float]) -> Outcome:
 def reason_to_stop(plan: EvolvePlan) -> str:
     """Return why no further round should be done; empty if there is no reason.
 
-    A gain is a held-out loss below every one before it, the base's included.
+    A gain is a held-out loss below every one before it, the base's included. The warm-up need not
+    bring one.
     """
     patience = plan.settings.rounds.patience
     outcomes = [each.outcome for each in plan.run.finished_rounds(plan.storage)]
     found = [each.loss_before for each in outcomes[:1] if each]  # the base's
     found += [each.loss_after for each in outcomes if each]
     losses = [loss for loss in found if loss is not None]
-    if patience is None or len(losses) <= patience:
+    if patience is None or len(losses) - 1 <= patience:
         return ""
     best_before = min(losses[:-patience])
     if min(losses[-patience:]) < best_before:

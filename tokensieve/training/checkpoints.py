@@ -48,7 +48,7 @@ class Checkpoints:
             state.write(ready, self._model.id)
             name = f"{step:06d}-{file_sha256(ready)[:16]}.safetensors"
             abort_point("before_checkpoint", step)
-            storage.create_from(f"{self._place}/{name}", ready)
+            storage.replace(f"{self._place}/{name}", ready)  # what stands there may be damaged
         abort_point("after_checkpoint", step)
         for old in self._names()[:-_NUM_KEPT]:
             storage.remove(f"{self._place}/{old}")
