@@ -24,7 +24,7 @@ from tokensieve.training import (
     Trainee,
     TrainingState,
     load_trainee,
-    loop,
+    steps,
     train,
 )
 from tokensieve.training.plan import plan_steps
@@ -184,8 +184,8 @@ def test_a_gradient_longer_than_the_limit_is_scaled_down_to_it(path, monkeypatch
 
 def test_a_step_without_a_weight_is_skipped_and_recorded(model, monkeypatch):
     data = tiny_data()  # sample 4 has no weight
-    steps = [[np.array([0, 1])], [np.array([4])], [np.array([2, 3])]]
-    monkeypatch.setattr(loop, "plan_steps", lambda data, settings: steps)
+    plan = [[np.array([0, 1])], [np.array([4])], [np.array([2, 3])]]
+    monkeypatch.setattr(steps, "plan_steps", lambda data, settings: plan)
     watch = States()
     records = train(Trainee(model), data, FULL, observer=watch)
     assert [record.loss is None for record in records] == [False, True, False]

@@ -4,7 +4,8 @@
     plan.py      what a step is made of: samples, forward passes, the share of each token
     head.py      loss and gradient, with logits only where a token has a weight
     trainee.py   a model in training, and the adapter on it
-    loop.py      the steps
+    steps.py     the optimizer's steps: gradient, update, state
+    loop.py      a training from its first step, or where another was left, to its last
     ranks.py     several processes that train one model
     state.py     what a training can be taken up from
     saving.py    the trained model as a directory
