@@ -71,6 +71,10 @@ class Comparison:
     base_loss: float
     """Held-out loss of the base in nats per token, before any training."""
     results: list[ArmResult]
+    lower_is_better: frozenset[str]
+    """Figures of lm-eval tasks of which a lower one is better."""
+    notes: list[str]
+    """What the figures cannot say."""
     picture: str
 
     def __str__(self) -> str:
@@ -79,7 +83,7 @@ class Comparison:
         for metric in self.metrics:
             rows = compare_arms(self.results, metric)
             parts += [comparison_table(rows, metric), verdict(rows, metric)]
-        return "\n\n".join([*parts, f"  picture    {self.picture}"])
+        return "\n\n".join([*parts, "\n".join(self.notes), f"  picture    {self.picture}"])
 
     def markdown(self) -> str:
         """Return the comparison for the Prefect UI."""
@@ -87,14 +91,15 @@ class Comparison:
         for metric in self.metrics:
             rows = compare_arms(self.results, metric)
             parts += [comparison_markdown(rows, metric), verdict(rows, metric)]
-        return "\n\n".join(parts)
+        return "\n\n".join([*parts, *self.notes])
 
     @property
     def metrics(self) -> list[Metric]:
         """Return what the arms were measured by."""
         tasks = sorted({task for result in self.results for task in result.tasks})
         has_answers = any(result.exact_match is not None for result in self.results)
-        return [LOSS, *([EXACT_MATCH] if has_answers else []), *map(task_metric, tasks)]
+        of_tasks = [task_metric(task, task in self.lower_is_better) for task in tasks]
+        return [LOSS, *([EXACT_MATCH] if has_answers else []), *of_tasks]
 
 
 def plan_arm_evaluations(
@@ -127,11 +132,33 @@ def summarise_comparison(plan: ComparePlan, base: ScoringStep) -> Comparison:
     """
     results = _results(plan)
     picture = plan.storage.path(f"runs/{plan.run.name}/comparison.png")
-    comparison = Comparison(plan.run.name, loss_of(base), results, str(picture))
+    arms = plan.run.finished_arms(plan.storage)
+    comparison = Comparison(
+        run=plan.run.name,
+        base_loss=loss_of(base),
+        results=results,
+        lower_is_better=frozenset(task for arm in arms for task in arm.lower_is_better),
+        notes=_notes(plan),
+        picture=str(picture),
+    )
     points = [_point(row) for row in compare_arms(results, LOSS)]
     show_picture("comparison", "Arms compared", comparison_chart(points, LOSS), picture)
     create_markdown_artifact(comparison.markdown(), key="arms", description=plan.run.name)
     return comparison
+
+
+def _notes(plan: ComparePlan) -> list[str]:
+    """Return what the intervals and seconds leave out."""
+    notes = ["Seconds are those of this machine: self-evolving trained alone, others side by side."]
+    if "reference" not in plan.roles:
+        return notes
+    notes.append("One reference serves all seeds: the intervals leave its own chance out.")
+    if plan.reference is None and "warmup" not in plan.corpora:
+        notes.append(
+            "It was warmed up on the first part of the corpus, which it then scores: its influence "
+            "there is partly memory. Give --warmup or --reference to keep them apart."
+        )
+    return notes
 
 
 def _selected_once(arm: ArmPlan, warmup: WarmupPlan | None) -> TrainedArm:
@@ -169,14 +196,22 @@ def _document(plan: ComparePlan, arm: EvaluatedArm) -> Arm:
         loss=loss_of(arm.loss),
         exact_match=notes.get("exact_match"),
         tasks=notes.get("tasks", {}),
+        lower_is_better=notes.get("lower_is_better", []),
         kept_share=_kept_share(selections[trained.kept_from :]),
         forward_passes=forward_passes(
             scored_tokens=_tokens(_scores_of(selections)),
             trained_tokens=_tokens(models),
-            corpus_tokens=_tokens([plan.drop]),
+            corpus_tokens=_tokens([_over_drop(plan, arm.trained)]),
             training=plan.settings.training,
         ),
     )
+
+
+def _over_drop(plan: ComparePlan, trained: TrainedArm) -> Artifact:
+    """Return something that looked at the whole corpus, rows that repeat others left out."""
+    if trained.arm == SELF_EVOLVING:
+        return plan.base.artifact
+    return load_artifact(plan.storage, "selections", trained.selections[-1])
 
 
 def _kept_share(selections: Iterable[Artifact]) -> float:
@@ -209,7 +244,7 @@ def _results(plan: ComparePlan) -> list[ArmResult]:
     """Return the arms as the index has them, which knows how long they took."""
     with sql.connect_published(plan.storage) as connection:
         rows = sql.rows(sql.run(connection, "list_arms", run=plan.run.name))
-    seconds = {(row["arm"], row["seed"]): row["seconds"] or 0.0 for row in rows}
+    seconds = {(row["arm"], row["seed"]): row["seconds"] for row in rows}
     return [
         ArmResult(
             arm.arm,

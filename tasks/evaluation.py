@@ -58,5 +58,9 @@ def _commit(evaluation: Artifact) -> Commit:
         notes["exact_match"] = exact_match(receipt.counts)
     if "tasks" in receipt.files:
         rows = evaluation.read_table(receipt, "tasks").to_pylist()
-        notes["tasks"] = {f"{row['task']}/{row['metric']}": row["value"] for row in rows}
+        figures = {f"{row['task']}/{row['metric']}": row for row in rows}
+        notes["tasks"] = {name: row["value"] for name, row in figures.items()}
+        notes["lower_is_better"] = [
+            name for name, row in figures.items() if row["higher_is_better"] is False
+        ]
     return evaluation.commit(notes)

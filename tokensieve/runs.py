@@ -84,6 +84,8 @@ class Arm(_Document):
     exact_match: float | None
     tasks: dict[str, float]
     """Value of each lm-eval task and metric."""
+    lower_is_better: list[str] = []
+    """Those of them of which a lower one is better."""
     kept_share: float
     forward_passes: float
     """What selecting and training cost, in forward passes over the corpus."""

@@ -20,7 +20,7 @@ def record_arm(
     selections = [load_artifact(storage, "selections", id) for id in arm.selections]
     cost = cost_of([*models, *selections, *_scores(selections)])
     named = {"run": of_run.name, "arm": arm.arm, "seed": arm.seed}
-    found = arm.model_dump(exclude={"tasks"})
+    found = arm.model_dump(exclude={"tasks", "lower_is_better"})
     row = {**named, **found, "model": arm.models[-1], "seconds": cost["seconds"]}
     insert(connection, "record_arm", [row])
     tasks = [{**named, "task": task, "value": value} for task, value in arm.tasks.items()]

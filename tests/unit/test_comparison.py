@@ -104,7 +104,7 @@ def test_an_arm_that_a_metric_says_nothing_of_has_no_row():
 
     assert rows_of(RANDOM, rho, metric=EXACT_MATCH)["rho"].values == (0.5,)
     assert list(rows_of(RANDOM, rho, metric=EXACT_MATCH)) == ["rho"]
-    assert rows_of(RANDOM, rho, metric=task_metric("arc/acc"))["rho"].mean == 0.25
+    assert rows_of(RANDOM, rho, metric=task_metric("arc/acc", False))["rho"].mean == 0.25
 
 
 def test_cost_is_relative_to_full():
@@ -185,24 +185,34 @@ def test_higher_exact_match_is_better():
     assert text.startswith("Exact match: rho (+0.2005, 95 % +0.1941 to +0.2069) beats random.")
 
 
-@pytest.mark.parametrize(
-    ("key", "lower"),
-    [
-        ("arc_easy/acc", False),
-        ("gsm8k/exact_match,strict-match", False),
-        ("wikitext/word_perplexity", True),
-        ("lambada/perplexity,none", True),
-    ],
-)
-def test_lm_eval_says_in_which_direction_its_figures_are_better(key, lower):
-    assert task_metric(key).lower_is_better is lower
+def test_an_arm_is_judged_by_the_direction_of_the_figure():
+    random = arm("random", 2.0, 2.0, tasks={"sums/mae": 3.0})
+    rho = [
+        ArmResult("rho", seed, 2.0, None, {"sums/mae": value}, 0.6, 1.0, 1.0)
+        for seed, value in enumerate((2.0, 2.01))
+    ]
+
+    rows = compare_arms([*random, *rho], task_metric("sums/mae", lower_is_better=True))
+    assert "rho (-0.9950" in verdict(rows, task_metric("sums/mae", lower_is_better=True))
+    assert "rho is worse than random" in verdict(rows, task_metric("sums/mae", False))
+
+
+def test_differences_that_are_all_the_same_have_no_interval():
+    random, rho = (arm(name, 2.0, 2.0, 2.0, exact_match=share) for name, share in GUESSES)
+
+    [_, row] = compare_arms([*random, *rho], EXACT_MATCH)
+
+    assert row.versus["random"] == Difference(pytest.approx(0.1), None, None, 3)
+
+
+GUESSES = (("random", 0.2), ("rho", 0.3))
 
 
 def test_one_seed_says_nothing_about_chance():
     text = verdict_of(arm("random", 2.0), arm("rho", 1.0))
 
     assert text.startswith("Held-out loss: nothing can be said to beat random here.")
-    assert "rho has too few seeds in common with random" in text
+    assert "rho has no interval against random: it takes two seeds in common" in text
 
 
 def test_five_seeds_are_not_called_wide():

@@ -98,7 +98,7 @@ def test_without_a_reference_the_base_is_warmed_up_on_the_first_part(given, tmp_
     part = warmup.part.artifact.plan
     assert (part["part"], part["num_parts"], part["of"]) == (0, 3, plan.drop.id)
     assert warmup.selection.settings.method == "full"
-    assert warmup.training.artifact.plan["training"]["seed"] == 3  # the first one
+    assert warmup.training.artifact.plan["training"]["seed"] == 0  # not one of the arms'
 
 
 def test_files_of_a_warm_up_take_the_place_of_the_first_part(given, tmp_path):
@@ -134,7 +134,7 @@ def test_the_evolving_arm_shares_its_corpus_warm_up_and_base_scores_with_the_oth
     plan = prepared(
         given,
         tmp_path,
-        training={"precision": "bfloat16", "epochs": 2},
+        training={"precision": "bfloat16", "epochs": 2, "seed": 3},
         scoring={"dtype": "float32", "batch_tokens": 64},
     )
     warmup = plan_warmup(plan)
@@ -181,7 +181,6 @@ def test_another_arm_or_seed_keeps_what_the_others_made(given, tmp_path):
     [
         {"cluster": {"workers": 2, "ranks": 4}},
         {"training": {"checkpoint_minutes": 0}},
-        {"training": {"seed": 7}},  # the seeds are those of the comparison
         {"corpus": {"template": "tulu", "max_quarantine": 0.5}},
     ],
 )

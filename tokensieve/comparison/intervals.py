@@ -14,7 +14,8 @@ class Difference:
 
     mean: float
     low: float | None
-    """Where the two-sided 95 % t interval of the mean begins. None: one pair has no interval."""
+    """Where the two-sided 95 % t interval of the mean begins. None: one pair has no interval, and
+    nor have several that are all the same, as coarse metrics can be: they tell of no spread."""
     high: float | None
     """Where it ends."""
     num_pairs: int
@@ -37,7 +38,7 @@ def paired_difference(ours: Mapping[int, float], theirs: Mapping[int, float]) ->
     if num_pairs == 0:
         return None
     mean = fmean(differences)
-    if num_pairs == 1:
+    if num_pairs == 1 or len(set(differences)) == 1:
         return Difference(mean, None, None, num_pairs)
     half = t_quantile(num_pairs - 1) * stdev(differences) / math.sqrt(num_pairs)
     return Difference(mean, mean - half, mean + half, num_pairs)

@@ -29,18 +29,9 @@ LOSS = Metric("loss", "Held-out loss", "nats per token", lower_is_better=True)
 EXACT_MATCH = Metric("exact_match", "Exact match", "", lower_is_better=False)
 
 
-_LOWER_IS_BETTER = {
-    *("perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte", "brier_score", "ter")
-}
-
-
-def task_metric(key: str) -> Metric:
-    """Return the metric of an lm-eval figure, named TASK/METRIC or TASK/METRIC,FILTER.
-
-    Lower is better for those of lm-eval's own metrics for which it says so, else higher.
-    """
-    name = key.rpartition("/")[2].partition(",")[0]
-    return Metric(key, key, "", lower_is_better=name in _LOWER_IS_BETTER)
+def task_metric(key: str, lower_is_better: bool) -> Metric:
+    """Return the metric of an lm-eval figure, named TASK/METRIC or TASK/METRIC,FILTER."""
+    return Metric(key, key, "", lower_is_better)
 
 
 @dataclass(frozen=True)

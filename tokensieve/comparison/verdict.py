@@ -64,8 +64,8 @@ def _others(against: dict[str, Difference | None], metric: Metric) -> str:
     sentences = [
         f"{_listed(worse)} {_verb(worse, 'is', 'are')} worse than random." if worse else "",
         f"{_listed(same)} cannot be told from random." if same else "",
-        f"{_listed(unknown)} {_verb(unknown, 'has', 'have')} too few seeds in common with random: "
-        "two give an interval, one or none says nothing about chance."
+        f"{_listed(unknown)} {_verb(unknown, 'has', 'have')} no interval against random: it takes "
+        "two seeds in common, and differences that are not all the same."
         if unknown
         else "",
     ]

@@ -31,10 +31,10 @@ def resolved_dtype(setting: str, on_gpu: bool) -> str:
 def load_model(path: str, dtype: str, num_gpus: float) -> PreTrainedModel:
     """Return the model in `path` ready to score: on its device, in eval mode, without gradients.
 
-    0 GPUs: on the CPU; up to 1: on the first GPU this process sees; more: layers over all it sees.
-    Raises InputError if the directory is unsafe, if a weight is missing, left over, of another
-    shape or not finite, if the tokenizer has ids without a row, or if a trial batch does not give
-    the model's own losses; ResourceError if there is no GPU.
+    0 GPUs: on the CPU; up to 1: on the GPU that is this process's current one; more: layers over
+    all it sees. Raises InputError if the directory is unsafe, if a weight is missing, left over, of
+    another shape or not finite, if the tokenizer has ids without a row, or if a trial batch does
+    not give the model's own losses; ResourceError if there is no GPU, or none that it fits into.
     """
     check_model_directory(path)
     if num_gpus > 0 and not torch.cuda.is_available():
@@ -42,10 +42,17 @@ def load_model(path: str, dtype: str, num_gpus: float) -> PreTrainedModel:
             f"{path}: is to be loaded on a GPU, but this process sees none. "
             "Set cluster.gpus_per_worker to 0 to use the CPU."
         )
-    model = _whole_model(path, dtype, num_gpus).eval().requires_grad_(False)
-    _check_rows(path, model)
-    _check_finite(path, model)
-    check_forward(model)
+    try:
+        model = _whole_model(path, dtype, num_gpus).eval().requires_grad_(False)
+        _check_rows(path, model)
+        _check_finite(path, model)
+        check_forward(model)
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"{path}: does not fit into the memory it is loaded into: {shortened(str(error), 200)} "
+            "To score with it, set cluster.gpus_per_worker above 1; to train it, set cluster.ranks "
+            "above 1 and cluster.fsdp."
+        ) from None
     return model
 
 
@@ -77,9 +84,13 @@ def _whole_model(path: str, dtype: str, num_gpus: float) -> PreTrainedModel:
 
 
 def _device_map(num_gpus: float) -> Any:
+    """Return transformers' form of where the layers go.
+
+    One of several processes that see the same GPUs is told its own by `torch.cuda.set_device`.
+    """
     if num_gpus == 0:
         return None
-    return {"": 0} if num_gpus <= 1 else "auto"
+    return {"": torch.cuda.current_device()} if num_gpus <= 1 else "auto"
 
 
 def _check_rows(path: str, model: PreTrainedModel) -> None:

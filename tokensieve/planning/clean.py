@@ -9,7 +9,13 @@ from tokensieve.ingest import Inventory
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import find_method
 from tokensieve.models import check_model_directory, load_tokenizer
-from tokensieve.planning.models import ModelSpec, check_pair, max_length, model_spec
+from tokensieve.planning.models import (
+    ModelSpec,
+    check_different,
+    check_pair,
+    max_length,
+    model_spec,
+)
 from tokensieve.planning.room import check_room
 from tokensieve.planning.steps import (
     CorpusStep,
@@ -130,10 +136,8 @@ def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
     if "reference" in paths:
         check_pair(paths["base"], paths["reference"], settings.corpus.template)
     specs = {role: model_spec(paths[role], settings.scoring.dtype, on_gpu) for role in method.roles}
-    if len(specs) > len({spec.fingerprint for spec in specs.values()}):
-        raise SettingsError(
-            "--reference: is the same model as the base; every influence would be 0"
-        )
+    if {"base", "reference"} <= specs.keys():
+        check_different(specs["base"], specs["reference"])
     return specs
 
 

@@ -9,17 +9,18 @@ from tokensieve.errors import SettingsError, shortened
 from tokensieve.evaluation import check_pattern, check_tasks
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import METHODS, find_method
-from tokensieve.models import check_model_directory, load_tokenizer
+from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, part_of
 from tokensieve.planning.evolve import HELD_OUT
 from tokensieve.planning.models import (
     ModelSpec,
+    check_different,
     check_pair,
     max_length,
     model_spec,
     trained_spec,
 )
-from tokensieve.planning.room import check_room, training_bytes
+from tokensieve.planning.room import check_room, num_committed, training_bytes
 from tokensieve.planning.steps import (
     CorpusStep,
     EvaluationStep,
@@ -85,7 +86,7 @@ class ComparePlan:
         self.storage.probe()
         artifacts = [step.artifact for step in self.corpora.values()]
         num_bytes = sum(step.num_bytes for step in self.corpora.values())
-        num_left = _num_models(self.settings) - len(self.run.finished_arms(self.storage))
+        num_left = _num_models(self.settings) - num_committed(self.storage, "models")
         model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
         check_room(self.storage, num_bytes, artifacts, model_bytes)
         for artifact in artifacts:
@@ -126,6 +127,7 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
     if settings.reference is not None:
         check_pair(settings.base, settings.reference, settings.corpus.template)
         reference = model_spec(settings.reference, dtype, on_gpu)
+        check_different(base, reference)
     corpora = _corpora(settings)
     drop = corpora["drop"].artifact
     scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster)
@@ -148,8 +150,8 @@ def check_compare_given(settings: CompareSettings) -> None:
 def plan_warmup(plan: ComparePlan) -> WarmupPlan | None:
     """Return how the reference is made; None if it was given, or no arm needs one.
 
-    It is the warm-up of self-evolving cleaning with the first seed, and is trained once. The
-    corpora are committed.
+    It is the warm-up of self-evolving cleaning, trained once with the seed of the training
+    settings, so that other seeds of arms change nothing. The corpora are committed.
     """
     if plan.reference is not None or "reference" not in plan.roles:
         return None
@@ -160,7 +162,7 @@ def plan_warmup(plan: ComparePlan) -> WarmupPlan | None:
         part = part_of(corpus, commit, 0, plan.settings.rounds.rounds + 1)
         corpus = part.artifact
     selection = selection_step(corpus, {}, SelectionSettings(method="full"))
-    return WarmupPlan(part, selection, _training(plan, selection, plan.settings.seeds[0]))
+    return WarmupPlan(part, selection, _training(plan, selection, plan.settings.training.seed))
 
 
 def plan_scorings(plan: ComparePlan, warmup: WarmupPlan | None) -> list[ScoringStep]:
@@ -294,13 +296,11 @@ def _decisive(settings: CompareSettings, drop: CorpusStep, base: ScoringStep) ->
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
     chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
     chosen |= settings.rounds.model_dump(mode="json")
-    training = decisive_training(settings.training)
-    del training["seed"]  # each of `seeds` takes its place
     return chosen | {
         "arms": list(settings.arms),
         "seeds": list(settings.seeds),
         "keep": settings.keep,
-        "training": training,
-        "precision": settings.training.precision,
+        "training": decisive_training(settings.training),  # its seed is that of the warm-up
+        "precision": resolved_dtype(settings.training.precision, base.model.device == "gpu"),
         "evaluation": decisive_evaluation(settings.evaluation),
     }

@@ -17,7 +17,7 @@ from tokensieve.artifact import Artifact, Commit, load_artifact
 from tokensieve.documents import content_id
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import find_method
-from tokensieve.models import check_model_directory, load_tokenizer
+from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, part_of, sliced_scores
 from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
 from tokensieve.planning.room import check_room, training_bytes
@@ -296,5 +296,5 @@ def _decisive(settings: EvolveSettings, drop: CorpusStep, base: ScoringStep) -> 
     chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
     chosen |= settings.selection.model_dump(mode="json")
     chosen |= settings.rounds.model_dump(mode="json")
-    precision = settings.training.precision
+    precision = resolved_dtype(settings.training.precision, base.model.device == "gpu")
     return chosen | {"training": decisive_training(settings.training), "precision": precision}

@@ -40,6 +40,14 @@ def check_pair(base: str, reference: str, template: str) -> None:
     check_same_tokenizer(base, reference, template == "model")
 
 
+def check_different(base: ModelSpec, reference: ModelSpec) -> None:
+    """Raise SettingsError if both are the same model."""
+    if base.fingerprint == reference.fingerprint:
+        raise SettingsError(
+            "--reference: is the same model as the base; every influence would be 0"
+        )
+
+
 def max_length(wanted: int | None, models: list[str]) -> int:
     """Return how many tokens of a sample are kept: never more than a model was made for."""
     context = min((model_context(path) for path in models), default=DEFAULT_MAX_LENGTH)

@@ -24,9 +24,9 @@ def check_room(
     made = list(artifacts)
     num_done = sum(len(artifact.done_shards()) for artifact in made)
     undone = 1 - num_done / sum(artifact.num_shards for artifact in made)
-    if undone:
-        needed = BYTES_PER_INPUT_BYTE * undone * input_bytes + INDEX_BYTES + model_bytes
-        storage.check_room(round(needed))
+    needed = BYTES_PER_INPUT_BYTE * undone * input_bytes + model_bytes
+    if needed:
+        storage.check_room(round(needed) + INDEX_BYTES)
 
 
 def training_bytes(init: str, num_models: int, settings: TrainingSettings) -> int:
@@ -35,9 +35,16 @@ def training_bytes(init: str, num_models: int, settings: TrainingSettings) -> in
     Weights are saved in float32. Under full tuning a checkpoint holds them and the optimizer's two
     moments, and two checkpoints are kept while a model is trained.
     """
+    if num_models <= 0:
+        return 0
     weights = sum(file.stat().st_size for file in Path(init).glob("*.safetensors"))
     config = read_config(init)
     is_float32 = "float32" in (config.get("dtype"), config.get("torch_dtype"))
     saved = weights if is_float32 else 2 * weights
     checkpoints = 2 * 3 * saved if settings.tuning == "full" else 0
     return num_models * saved + checkpoints
+
+
+def num_committed(storage: LocalStorage, kind: str) -> int:
+    """Return how many artifacts of a kind the workspace has finished, of whichever run."""
+    return sum(storage.exists(f"{kind}/{id}/COMMIT.json") for id in storage.names(kind))

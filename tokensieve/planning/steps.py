@@ -28,6 +28,8 @@ from tokensieve.templates import load_template
 
 SCORE_COLUMNS = ("nll", "entropy")
 _INPUT_KEYS = ("name", "source", "format", "num_bytes", "sha256")
+CPU_BATCH_TOKENS = 2048
+"""Tokens of a training pass on a CPU: more is slower, and takes more memory."""
 _NO_NUMBERS = {"checkpoint_minutes"}
 """Settings of training that leave its result as it is."""
 
@@ -179,8 +181,10 @@ def training_step(
     cluster: ClusterSettings,
 ) -> TrainingStep:
     """Return how a model is trained. How many ranks share the work changes rounding only."""
-    precision = resolved_dtype(settings.precision, init.device == "gpu")
-    settings = settings.model_copy(update={"precision": precision})
+    on_gpu = init.device == "gpu"
+    precision = resolved_dtype(settings.precision, on_gpu)
+    batch_tokens = settings.batch_tokens if on_gpu else min(settings.batch_tokens, CPU_BATCH_TOKENS)
+    settings = settings.model_copy(update={"precision": precision, "batch_tokens": batch_tokens})
     plan = {
         "kind": "models",
         "code": CODE_VERSION,

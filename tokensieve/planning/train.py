@@ -106,6 +106,12 @@ def _last_selection(storage: LocalStorage, name: str) -> str:
     finished = run.finished_rounds(storage) if run else []
     if finished:
         return finished[-1].round.selection
+    if run is not None:
+        kind = "is a comparison" if run.flow == "compare" else "has no finished round yet"
+        raise SettingsError(
+            f"{storage.root}: the run {name} {kind}. Give the id of a selection; `tokensieve "
+            "status` shows them."
+        )
     near = get_close_matches(name, names, n=1)
     hint = f"Did you mean {near[0]}?" if near else "`tokensieve status` shows those that are there."
     raise SettingsError(

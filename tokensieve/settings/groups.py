@@ -81,8 +81,9 @@ class TrainingSettings(Settings):
     step_samples: int = Field(default=48, ge=1)
     """Samples of one optimizer step."""
     batch_tokens: int = Field(default=8192, ge=1)
-    """Largest number of tokens in a forward pass, padding included; changes no result beyond
-    rounding, unless the normaliser is `kept-in-batch`. Passes are what several ranks share."""
+    """Largest number of tokens in a forward pass, padding included; a CPU never takes more than
+    2048. Changes no result beyond rounding, unless the normaliser is `kept-in-batch`. Passes are
+    what several ranks share."""
     normaliser: Normaliser = "kept-in-step"
     """What the weighted loss is divided by: the kept tokens of the whole optimizer step, of each
     forward pass, all response tokens, or each sample's own share."""

@@ -1,6 +1,7 @@
 """The settings of each command, as trees of the groups."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import Field, field_validator
 
@@ -106,9 +107,11 @@ class CompareSettings(DropSettings):
 
     holdout: tuple[str, ...] = Field(min_length=1)
     """Files that are never trained on; every model is evaluated on them."""
-    arms: tuple[str, ...] = ("full", "random", "rho", "fixed-model", "self-evolving")
+    arms: tuple[str, ...] = Field(
+        default=("full", "random", "rho", "fixed-model", "self-evolving"), min_length=1
+    )
     """Methods to compare; `full` and `random` are what the others have to beat."""
-    seeds: tuple[int, ...] = Field(default=(0, 1, 2), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1)
     """Each arm is trained once with each."""
     reference: str | None = None
     """Directory of the reference model. Unset: the base after the warm-up."""

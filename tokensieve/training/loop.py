@@ -6,14 +6,14 @@ from contextlib import contextmanager
 import torch
 from peft.helpers import disable_input_dtype_casting
 
-from tokensieve.errors import ResourceError, SettingsError, shortened
+from tokensieve.errors import SettingsError
 from tokensieve.scoring import check_fits
 from tokensieve.settings import TrainingSettings
 from tokensieve.training.data import TrainingData
 from tokensieve.training.ranks import ALONE, Ranks
 from tokensieve.training.state import StepRecord, TrainingState
 from tokensieve.training.steps import Steps
-from tokensieve.training.trainee import Trainee
+from tokensieve.training.trainee import Trainee, enough_memory
 
 
 class Observer:
@@ -30,6 +30,7 @@ class Observer:
         """Take the state that was wanted; called in rank 0 only."""
 
 
+@enough_memory()
 def train(
     trainee: Trainee,
     data: TrainingData,
@@ -81,12 +82,6 @@ def _in_training(trainee: Trainee, settings: TrainingSettings) -> Iterator[None]
     try:
         with torch.random.fork_rng(devices=devices), disable_input_dtype_casting(model):
             yield
-    except torch.OutOfMemoryError as error:
-        raise ResourceError(
-            f"training: the memory of {trainee.device} is too small: {shortened(str(error), 200)} "
-            "Lower training.batch_tokens, set training.gradient_checkpointing, or take "
-            "training.tuning = lora."
-        ) from None
     finally:
         model.train(was_training)
         if settings.gradient_checkpointing:

@@ -62,7 +62,7 @@ def train_artifact(
     if finished is not None:
         return finished
     data = read_training_data(model)
-    trainee = load_trainee(init, settings, place.num_gpus)
+    trainee = load_trainee(init, settings, 0 if place.fsdp else place.num_gpus)
     if place.fsdp:
         shard_over_ranks(trainee)
     checkpoints = Checkpoints(model)

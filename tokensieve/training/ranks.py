@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from tokensieve.training.trainee import Trainee
+from tokensieve.training.trainee import Trainee, enough_memory
 
 _BUCKET_BYTES = 64 << 20
 T = TypeVar("T")
@@ -78,10 +78,12 @@ def _buckets(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         yield bucket
 
 
+@enough_memory()
 def shard_over_ranks(trainee: Trainee) -> None:
     """Give every process its part of each weight, gradient and optimizer state (FSDP2).
 
-    Every process calls this with the same model, before `train`. A layer's weights are gathered
+    Every process calls this with the same model, before `train`. With the nccl backend it goes from
+    wherever it is to the GPUs, layer by layer, so none has to hold it whole. A layer's weights are gathered
     when it computes, and its gradients are added up and dealt out when it is done; so every process
     has to do the same number of passes, and `train` sees to that. Weights travel in float32.
     """

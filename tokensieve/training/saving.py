@@ -13,11 +13,12 @@ from tokensieve.errors import TokensieveError
 from tokensieve.models import check_model_directory, load_model
 from tokensieve.settings import TrainingSettings
 from tokensieve.training.ranks import ALONE, Ranks
-from tokensieve.training.trainee import Trainee, lora_config
+from tokensieve.training.trainee import Trainee, enough_memory, lora_config
 
 _BESIDE_THE_WEIGHTS = {".json", ".model", ".txt", ".jinja"}
 
 
+@enough_memory()
 def save_trained(
     trainee: Trainee,
     init_path: str,

@@ -1,10 +1,14 @@
 """A model in training, and the adapter on it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from tokensieve.errors import ResourceError, shortened
 from tokensieve.forward import NextTokens
 from tokensieve.models import load_model, resolved_dtype
 from tokensieve.settings import TrainingSettings
@@ -45,12 +49,28 @@ class Trainee(torch.nn.Module):
         return loss, answer.hidden_BLH, gradient_BLH
 
 
-def load_trainee(path: str, settings: TrainingSettings, num_gpus: float) -> Trainee:
-    """Return the model in `path` ready to train: on the CPU, or on the first GPU it may see.
+@contextmanager
+def enough_memory() -> Iterator[None]:
+    """Raise ResourceError that says what to lower if the GPU runs out of memory in the block."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise ResourceError(
+            f"training: the memory of a GPU is too small: {shortened(str(error), 200)} Lower "
+            "training.batch_tokens, set training.gradient_checkpointing, take training.tuning = "
+            "lora, or share the model over several GPUs: cluster.ranks above 1 and cluster.fsdp."
+        ) from None
 
-    What is trained is in float32. Under an adapter the model itself stands still, in the precision
-    of the multiplications. Raises InputError and ResourceError as `load_model` does.
+
+@enough_memory()
+def load_trainee(path: str, settings: TrainingSettings, num_gpus: float) -> Trainee:
+    """Return the model in `path` ready to train: on the CPU, or on this process's current GPU.
+
+    It is on one GPU however many the process has: only scoring spreads layers. What is trained is
+    in float32. Under an adapter the model itself stands still, in the precision of the
+    multiplications. Raises InputError and ResourceError as `load_model` does.
     """
+    num_gpus = min(num_gpus, 1)
     if settings.tuning == "full":
         return Trainee(load_model(path, "float32", num_gpus).requires_grad_())
     dtype = resolved_dtype(settings.precision, on_gpu=num_gpus > 0)
