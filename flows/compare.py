@@ -17,7 +17,7 @@ from tasks.comparison import (
     record_arms,
     summarise_comparison,
 )
-from tasks.corpus import make_corpus
+from tasks.corpus import check_held_out, make_corpus
 from tasks.evaluation import evaluate_models
 from tasks.parts import cut_corpus
 from tasks.planning import plan_comparison
@@ -44,6 +44,7 @@ def compare(settings: CompareSettings) -> Comparison:
     begin_attempt(plan.storage, plan.run)
     for corpus in plan.corpora.values():
         make_corpus(corpus)
+    check_held_out(plan.corpora)
     warmup = plan_warmup(plan)
     if warmup is not None:
         make_reference(warmup)

@@ -11,7 +11,7 @@ state is in the artifacts: run it again after any crash.
 
 from prefect import flow
 
-from tasks.corpus import make_corpus
+from tasks.corpus import check_held_out, make_corpus
 from tasks.evolution import Evolution, summarise_evolution
 from tasks.gate import judge_reference, stop_if_idle
 from tasks.parts import cut_corpus, slice_base_scores
@@ -69,5 +69,6 @@ def _prepared(settings: EvolveSettings) -> EvolvePlan:
     begin_attempt(plan.storage, plan.run)
     for corpus in plan.corpora.values():
         make_corpus(corpus)
+    check_held_out(plan.corpora)
     stop_if_idle(plan)  # a crash may have come before it
     return plan

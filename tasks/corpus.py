@@ -1,16 +1,18 @@
 """Turn the input files into a corpus of tokenised, masked samples."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+import pyarrow as pa
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from ray_cluster.cluster import connect
 from ray_cluster.ingest_worker import IngestJob, IngestWorker
 from tasks.progress import step_progress
-from tokensieve.artifact import Commit, Receipt, summed
-from tokensieve.ingest.duplicates import find_duplicates
+from tokensieve.artifact import Artifact, Commit, Receipt, summed
+from tokensieve.errors import InputError
+from tokensieve.ingest.duplicates import find_duplicates, num_shared
 from tokensieve.ingest.quarantine import check_quarantine, quarantine_lines
 from tokensieve.planning import CorpusStep
 from tokensieve.timings import timed
@@ -45,11 +47,29 @@ def _made(step: CorpusStep) -> Commit:
     assert counts["rows"] == sum(step.inventory.num_rows), "a row of the inventory was lost"
     assert counts["blank"] == sum(step.inventory.num_blank), "a blank line was lost"
     check_quarantine(counts, settings.max_quarantine)
-    rows = [corpus.read_table(receipt, "rows") for receipt in receipts]
-    duplicates = find_duplicates(rows, step.inventory.files)
+    duplicates = find_duplicates(_rows(corpus), step.inventory.files)
     _tell(duplicates.warnings)
     get_run_logger().info("%d samples repeat an earlier one and are skipped", duplicates.num_rows)
     return corpus.commit({"duplicates": duplicates.rows})
+
+
+@task(name="check-held-out", task_run_name="check-held-out", cache_policy=NO_CACHE)
+def check_held_out(corpora: Mapping[str, CorpusStep]) -> None:
+    """Raise InputError if a held-out sample is also among those that are trained on."""
+    if "holdout" not in corpora:
+        return
+    held_out = _rows(corpora["holdout"].artifact)
+    for role in corpora.keys() - {"holdout"}:
+        num_found = num_shared(held_out, _rows(corpora[role].artifact))
+        if num_found:
+            raise InputError(
+                f"holdout: {num_found} of its samples are also in the files of the {role}, so the "
+                "loss on them would be that of memory. Take them out of one of the two."
+            )
+
+
+def _rows(corpus: Artifact) -> list[pa.Table]:
+    return [corpus.read_table(receipt, "rows") for receipt in corpus.stated_receipts()]
 
 
 def _tell(lines: Iterable[str]) -> None:

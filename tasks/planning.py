@@ -1,5 +1,6 @@
 """Plan a run before any of its work is done."""
 
+import sys
 from collections.abc import Iterable
 
 from prefect import get_run_logger, task
@@ -65,7 +66,17 @@ def plan_next_round(plan: EvolvePlan) -> RoundPlan | None:
     if round is not None:
         round.declare(plan.run)
         get_run_logger().info("round %d of %s", round.round.round, plan.run.name)
+        if round.part is not None and round.part.artifact.plan["part"] == 0:
+            _tell_left_out(plan)
     return round
+
+
+def _tell_left_out(plan: EvolvePlan) -> None:
+    num_left = plan.num_left_out()
+    if num_left:
+        line = f"the last {num_left} samples are in none of the {plan.num_parts} equal parts"
+        get_run_logger().warning(line)
+        print(f"{plan.run.name}: {line}", file=sys.stderr)
 
 
 def _tell(

@@ -379,3 +379,15 @@ def test_a_second_of_looking_finds_what_the_plan_would_refuse(given, tmp_path, c
 
 def test_a_second_of_looking_lets_a_good_run_through(given, tmp_path):
     check_evolve_given(settings(given, tmp_path, holdout=(given.holdout, "hf://some/name")))
+
+
+def test_after_a_rejection_the_same_corpus_would_give_the_same_round_again(given, tmp_path):
+    plan = prepared(given, tmp_path, rounds={"rounds": 3, "select_from": "corpus"})
+    end_round(plan)
+    assert reason_to_stop(plan) == ""
+
+    end_round(plan, promoted=False)
+
+    assert reason_to_stop(plan) == (
+        "the reference stayed as it was, so the next round would be the same again"
+    )

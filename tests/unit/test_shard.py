@@ -17,7 +17,7 @@ from tokensieve.artifact import summed
 from tokensieve.chat import Encoded, Encoder
 from tokensieve.errors import InputError, QuarantineError
 from tokensieve.ingest import RowReader, take_inventory
-from tokensieve.ingest.duplicates import Duplicates, find_duplicates
+from tokensieve.ingest.duplicates import Duplicates, find_duplicates, num_shared
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA, check_quarantine, quarantine_lines
 from tokensieve.ingest.records import Record, RowProblem
 from tokensieve.ingest.shard import BuiltShard, build_shard
@@ -288,3 +288,12 @@ def test_real_data_with_a_real_tokenizer_loses_nothing(tmp_path: Path):
     assert (counts["rows"], counts["scored"], counts["quarantined"]) == (1001, 1000, 1)
     assert counts["tokens"] == sum(len(each.shard.input_ids_T) for each in built)
     assert 0 < counts["response_tokens"] < counts["tokens"]
+
+
+def test_samples_that_say_the_same_are_shared_whatever_their_ids(tmp_path: Path):
+    ours = write(tmp_path, row("ab", "cde", id="one"), row("ab", "fgh"), row("xy", "cde"))
+    theirs = write(tmp_path, row("ab", "cde", id="two"), row("ab", "fgx"), name="theirs.jsonl")
+    (mine, yours) = ([each.rows for each in build(path)] for path in (ours, theirs))
+
+    assert num_shared(mine, yours) == 1
+    assert num_shared(mine, mine) == 3

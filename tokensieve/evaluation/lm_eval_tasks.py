@@ -178,6 +178,11 @@ def _results(report: dict[str, Any]) -> Iterator[TaskResult]:
         for key, value in figures.items():
             name, _, answers = key.partition(",")  # its figures are named METRIC,FILTER
             if answers and isinstance(value, Real) and not name.endswith("_stderr"):
+                if not math.isfinite(value):
+                    raise InputError(
+                        f"lm-eval task {task}: its {key} is {value}. Look at the task's data and "
+                        "metric, or leave the task out."
+                    )
                 error = figures.get(f"{name}_stderr,{answers}")
                 known = isinstance(error, Real) and math.isfinite(error)
                 yield TaskResult(

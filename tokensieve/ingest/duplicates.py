@@ -33,6 +33,18 @@ class Duplicates:
         return sum(map(len, self.rows.values()))
 
 
+def num_shared(ours: Sequence[pa.Table], theirs: Sequence[pa.Table]) -> int:
+    """Return how many of our samples say the same as one of theirs, whatever their ids.
+
+    Both hold each shard's table in ROWS_SCHEMA.
+    """
+    content_N1, content_M1 = (
+        np.concatenate([_hashes(table, "content_hash") for table in rows])
+        for rows in (ours, theirs)
+    )
+    return int(np.isin(content_N1, content_M1).sum())
+
+
 def find_duplicates(rows: Sequence[pa.Table], files: Sequence[InputFile]) -> Duplicates:
     """Return the samples whose id and content an earlier sample has.
 

@@ -18,7 +18,7 @@ from tokensieve.documents import content_id
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import find_method
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
-from tokensieve.parts import Part, part_of, sliced_scores
+from tokensieve.parts import Part, num_left_out, part_of, sliced_scores
 from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
 from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import (
@@ -62,6 +62,10 @@ class EvolvePlan:
     def num_parts(self) -> int:
         """Return how many parts the corpus has: one for each round that trains on one."""
         return self.settings.rounds.rounds + (0 if "warmup" in self.corpora else 1)
+
+    def num_left_out(self) -> int:
+        """Return how many samples of the committed corpus are in no part."""
+        return num_left_out(_commit(self.corpora["drop"].artifact), self.num_parts)
 
     def declare(self) -> None:
         """Publish the plans of the run and of what its rounds share.
@@ -211,9 +215,15 @@ def outcome_of(plan: EvolvePlan, round: int, losses: list[float]) -> Outcome:
 def reason_to_stop(plan: EvolvePlan) -> str:
     """Return why no further round should be done; empty if there is no reason.
 
+    A round that selects from the whole corpus after a rejected one would be that one again.
+
     A gain is a held-out loss below every one before it, the base's included. The warm-up need not
     bring one.
     """
+    finished = plan.run.finished_rounds(plan.storage)
+    last = finished[-1].outcome if finished else None
+    if last and not last.promoted and plan.settings.rounds.select_from == "corpus":
+        return "the reference stayed as it was, so the next round would be the same again"
     patience = plan.settings.rounds.patience
     outcomes = [each.outcome for each in plan.run.finished_rounds(plan.storage)]
     found = [each.loss_before for each in outcomes[:1] if each]  # the base's
