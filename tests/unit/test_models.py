@@ -16,6 +16,7 @@ from tokensieve.models import (
     check_same_tokenizer,
     load_model,
     load_tokenizer,
+    loading,
     model_fingerprint,
     resolved_dtype,
     tokenizer_fingerprint,
@@ -241,6 +242,26 @@ def test_a_gpu_that_is_not_there_is_a_clear_error(model):
         pytest.skip("this machine has a GPU")
     with pytest.raises(ResourceError, match="sees none"):
         load_model(str(model), "float32", 0.5)
+
+
+def test_a_model_goes_to_the_gpu_that_the_process_was_told_is_its_own(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    assert [loading._device_map(num_gpus) for num_gpus in (0, 0.5, 1, 2)] == [
+        None,
+        {"": 3},
+        {"": 3},
+        "auto",
+    ]
+
+
+def test_a_model_that_does_not_fit_names_the_settings_that_spread_it(model, monkeypatch):
+    def fail(model):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+
+    monkeypatch.setattr(loading, "check_forward", fail)
+    with pytest.raises(ResourceError, match=r"gpus_per_worker above 1; .*ranks .*fsdp") as error:
+        load_model(str(model), "float32", 0)
+    assert str(error.value).startswith(f"{model}: does not fit")
 
 
 # M08

@@ -18,6 +18,7 @@ from tokensieve.errors import (
     SettingsError,
     TokensieveError,
 )
+from tokensieve.models import load_model
 from tokensieve.settings import LoraSettings, TrainingSettings
 from tokensieve.training import (
     Observer,
@@ -26,6 +27,7 @@ from tokensieve.training import (
     load_trainee,
     steps,
     train,
+    trainee,
 )
 from tokensieve.training.plan import plan_steps
 
@@ -268,9 +270,21 @@ def test_a_memory_that_is_too_small_names_the_settings_to_lower(model):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
 
     model.lm_head.register_forward_pre_hook(fail)
-    with pytest.raises(ResourceError, match=r"batch_tokens, .*gradient_checkpointing, .*lora"):
+    with pytest.raises(ResourceError, match=r"batch_tokens, .*checkpointing, .*lora, .*fsdp"):
         train(Trainee(model), tiny_data(), FULL)
     assert model.training is False
+
+
+def test_a_model_is_trained_on_one_gpu_however_many_its_process_has(path, monkeypatch):
+    def load(path: str, dtype: str, num_gpus: float):
+        asked.append(num_gpus)
+        return load_model(path, dtype, 0)
+
+    asked: list[float] = []
+    monkeypatch.setattr(trainee, "load_model", load)
+    for num_gpus in (0, 0.5, 1, 4):
+        load_trainee(str(path), FULL, num_gpus)
+    assert asked == [0, 0.5, 1, 1]
 
 
 def test_a_model_that_cannot_compute_activations_twice_says_so(model):

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, LlamaForCausalLM
 
 from tests.tiny_models import build_tiny_model, tiny_tokenizer
 from tests.tiny_training import build_tied_model, tiny_data
-from tokensieve.errors import InputError, TokensieveError
+from tokensieve.errors import InputError, ResourceError, TokensieveError
 from tokensieve.models import (
     check_model_directory,
     check_same_tokenizer,
@@ -19,7 +19,7 @@ from tokensieve.models import (
     model_fingerprint,
 )
 from tokensieve.settings import LoraSettings, TrainingSettings
-from tokensieve.training import Trainee, load_trainee, save_trained, train
+from tokensieve.training import Ranks, Trainee, load_trainee, save_trained, train
 
 FULL = TrainingSettings(tuning="full", learning_rate=1e-2, epochs=3, precision="float32")
 LORA = TrainingSettings(
@@ -146,3 +146,16 @@ def test_the_saved_tokenizer_writes_the_same_ids(init, tmp_path):
     text = "If Anna has 3 apples"
     loaded = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert loaded(text).input_ids == tiny_tokenizer()(text).input_ids
+
+
+class CrampedRanks(Ranks):
+    """A process whose GPU has no room for a whole tensor."""
+
+    def gathered(self, tensors):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+
+def test_a_memory_that_is_too_small_to_gather_the_weights_names_the_settings(init, tmp_path):
+    trainee = load_trainee(str(init), FULL, 0)
+    with pytest.raises(ResourceError, match=r"CUDA out of memory.*cluster\.ranks .*cluster\.fsdp"):
+        save_trained(trainee, str(init), tmp_path, FULL, CrampedRanks(0, 2))

@@ -83,9 +83,10 @@ def shard_over_ranks(trainee: Trainee) -> None:
     """Give every process its part of each weight, gradient and optimizer state (FSDP2).
 
     Every process calls this with the same model, before `train`. With the nccl backend it goes from
-    wherever it is to the GPUs, layer by layer, so none has to hold it whole. A layer's weights are gathered
-    when it computes, and its gradients are added up and dealt out when it is done; so every process
-    has to do the same number of passes, and `train` sees to that. Weights travel in float32.
+    wherever it is to the GPUs, layer by layer, so none has to hold it whole. A layer's weights are
+    gathered when it computes, and its gradients are added up and dealt out when it is done; so
+    every process has to do the same number of passes, and `train` sees to that. Weights travel in
+    float32.
     """
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     mesh = init_device_mesh(device, (dist.get_world_size(),))
