@@ -1,6 +1,5 @@
 """Kill, stop and starve the real command; then run it again and compare every byte."""
 
-import hashlib
 import os
 import signal
 import subprocess
@@ -13,6 +12,7 @@ import psutil
 import pytest
 
 from tests.drops import write_drop
+from tests.workspaces import published
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -48,7 +48,7 @@ def command(models, tmp_path_factory):
 def undisturbed(command, tmp_path_factory):
     workspace = tmp_path_factory.mktemp("undisturbed") / "w"
     finish(command(workspace), workspace)
-    return tree(workspace)
+    return published(workspace)
 
 
 @pytest.fixture
@@ -66,17 +66,6 @@ def err(workspace):
 
 def finish(process, workspace, code=0):
     assert process.wait(timeout=FEW_SECONDS) == code, err(workspace).read_text()
-
-
-def tree(workspace):
-    """Return the hash of every file that a run publishes, without diagnostics and the index."""
-    return {
-        str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in sorted(workspace.rglob("*"))
-        if path.is_file()
-        and not {"attempts", "index"} & set(path.relative_to(workspace).parts)
-        and not path.name.startswith(".tmp-")
-    }
 
 
 def wait_for_scores(workspace, number, process):
@@ -107,7 +96,7 @@ def test_an_actor_killed_in_the_middle_changes_nothing(command, undisturbed, wor
     finish(process, workspace)
 
     assert not worker.is_running()
-    assert tree(workspace) == undisturbed
+    assert published(workspace) == undisturbed
 
 
 def test_a_flow_killed_in_the_middle_goes_on_where_it_was(command, undisturbed, workspace):
@@ -135,7 +124,7 @@ def test_a_flow_killed_in_the_middle_goes_on_where_it_was(command, undisturbed, 
     assert servers
     assert not servers_alive, "the next run leaves the temporary server of the killed one"
     assert finished.items() <= receipts(workspace).items()  # none was done again
-    assert tree(workspace) == undisturbed
+    assert published(workspace) == undisturbed
 
 
 @pytest.mark.parametrize(
@@ -146,7 +135,7 @@ def test_a_flow_killed_around_a_publication_goes_on(command, undisturbed, worksp
     finish(command(workspace, TOKENSIEVE_ABORT_AT=point), workspace, code=-signal.SIGKILL)
     finish(command(workspace), workspace)
 
-    assert tree(workspace) == undisturbed
+    assert published(workspace) == undisturbed
 
 
 def test_a_flow_killed_before_the_index_is_swapped_in_goes_on(command, undisturbed, workspace):
@@ -157,7 +146,7 @@ def test_a_flow_killed_before_the_index_is_swapped_in_goes_on(command, undisturb
     finish(command(workspace), workspace)
 
     assert (workspace / "index/tokensieve.duckdb").exists()
-    assert tree(workspace) == undisturbed
+    assert published(workspace) == undisturbed
 
 
 def test_ctrl_c_lets_the_shard_in_hand_finish_and_says_how_to_go_on(
@@ -172,7 +161,7 @@ def test_ctrl_c_lets_the_shard_in_hand_finish_and_says_how_to_go_on(
     assert "the same command goes on" in err(workspace).read_text()
     assert "Traceback" not in err(workspace).read_text()
     finish(command(workspace), workspace)
-    assert tree(workspace) == undisturbed
+    assert published(workspace) == undisturbed
 
 
 def test_two_runs_at_once_give_one_result(command, undisturbed, workspace):
@@ -181,7 +170,7 @@ def test_two_runs_at_once_give_one_result(command, undisturbed, workspace):
     finish(first, workspace)
     finish(second, workspace)
 
-    assert tree(workspace) == undisturbed
+    assert published(workspace) == undisturbed
 
 
 @pytest.fixture
@@ -212,7 +201,7 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_when_there_is_room(
     assert "could not be written: No space left on device" in said
     filler.unlink()
     finish(command(small_disk), small_disk)
-    assert tree(small_disk) == undisturbed
+    assert published(small_disk) == undisturbed
 
 
 def test_a_disk_that_is_too_small_is_refused_at_the_start(command, small_disk):
