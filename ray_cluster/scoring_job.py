@@ -43,6 +43,4 @@ class ScoringJob:
 def committed_corpus(storage: LocalStorage, id: str) -> tuple[Artifact, Commit]:
     """Return a corpus that is known to be finished, and its commit."""
     corpus = load_artifact(storage, "corpora", id)
-    commit = corpus.committed()
-    assert commit is not None, f"{corpus.key}: the flow makes it first"
-    return corpus, commit
+    return corpus, corpus.required_commit()

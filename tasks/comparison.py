@@ -12,7 +12,7 @@ from sql.index import update_index
 from tasks.evolution import Evolution
 from tasks.gate import loss_of
 from tasks.pictures import show_picture
-from tokensieve.artifact import Artifact, Commit, load_artifact
+from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.charts import ArmPoint, comparison_chart
 from tokensieve.comparison import (
     EXACT_MATCH,
@@ -27,6 +27,7 @@ from tokensieve.comparison import (
     task_metric,
     verdict,
 )
+from tokensieve.parts import scores_of
 from tokensieve.planning import (
     SELF_EVOLVING,
     ArmPlan,
@@ -185,7 +186,7 @@ def _evolved(storage: LocalStorage, seed: int, evolution: Evolution) -> TrainedA
 
 def _document(plan: ComparePlan, arm: EvaluatedArm) -> Arm:
     trained, storage = arm.trained, plan.storage
-    notes = _commit(arm.answers.artifact).notes if arm.answers else {}
+    notes = arm.answers.artifact.required_commit().notes if arm.answers else {}
     selections = [load_artifact(storage, "selections", id) for id in trained.selections]
     models = [load_artifact(storage, "models", id) for id in trained.models]
     return Arm(
@@ -199,7 +200,7 @@ def _document(plan: ComparePlan, arm: EvaluatedArm) -> Arm:
         lower_is_better=notes.get("lower_is_better", []),
         kept_share=_kept_share(selections[trained.kept_from :]),
         forward_passes=forward_passes(
-            scored_tokens=_tokens(_scores_of(selections)),
+            scored_tokens=_tokens(scores_of(selections)),
             trained_tokens=_tokens(models),
             corpus_tokens=_tokens([_over_drop(plan, arm.trained)]),
             training=plan.settings.training,
@@ -215,29 +216,12 @@ def _over_drop(plan: ComparePlan, trained: TrainedArm) -> Artifact:
 
 
 def _kept_share(selections: Iterable[Artifact]) -> float:
-    totals = [_commit(selection).totals for selection in selections]
+    totals = [selection.required_commit().totals for selection in selections]
     return sum(t["kept_tokens"] for t in totals) / sum(t["response_tokens"] for t in totals)
 
 
-def _scores_of(selections: Iterable[Artifact]) -> list[Artifact]:
-    """Return the scores that the selections were made from, each once and as it was computed."""
-    found = {}
-    for selection in selections:
-        for id in selection.plan["scores"].values():
-            scores = load_artifact(selection.storage, "scores", id)
-            whole = load_artifact(scores.storage, "scores", scores.plan.get("of", id))
-            found[whole.id] = whole
-    return list(found.values())
-
-
 def _tokens(artifacts: Iterable[Artifact]) -> int:
-    return sum(_commit(artifact).totals["tokens"] for artifact in artifacts)
-
-
-def _commit(artifact: Artifact) -> Commit:
-    commit = artifact.committed()
-    assert commit is not None, f"{artifact.key}: the flow makes it first"
-    return commit
+    return sum(artifact.required_commit().totals["tokens"] for artifact in artifacts)
 
 
 def _results(plan: ComparePlan) -> list[ArmResult]:

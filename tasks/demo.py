@@ -112,8 +112,7 @@ def _seen(storage: LocalStorage, run: str) -> _Seen:
 
 def _selected(storage: LocalStorage, round: Round) -> _Seen:
     made = round.artifacts(storage)
-    corpus = made["corpus"].committed()
-    assert corpus is not None
+    corpus = made["corpus"].required_commit()
     shards = [read_shard(made["corpus"], corpus, n) for n in range(made["corpus"].num_shards)]
     return _Seen(
         sample_ids=[id for shard in shards for id in shard.sample_ids],

@@ -45,9 +45,7 @@ def _job(step: EvaluationStep) -> EvaluationJob:
 
 
 def _num_samples(step: EvaluationStep) -> int:
-    commit = step.corpus.committed()
-    assert commit is not None, "the flow makes the held-out corpus first"
-    return commit.totals["scored"]
+    return step.corpus.required_commit().totals["scored"]
 
 
 def _commit(evaluation: Artifact) -> Commit:

@@ -42,9 +42,7 @@ def loss_of(step: ScoringStep) -> float:
 
 
 def _shards(step: ScoringStep) -> Iterator[tuple[Shard, Float32s]]:
-    corpus, scores = step.corpus.committed(), step.artifact.committed()
-    assert corpus is not None, f"{step.corpus.key}: the flow makes it first"
-    assert scores is not None, f"{step.artifact.key}: the flow makes it first"
+    corpus, scores = step.corpus.required_commit(), step.artifact.required_commit()
     for number, receipt in enumerate(scores.receipts):
         shard = read_shard(step.corpus, corpus, number)
         table = step.artifact.read_table(receipt, "shards", columns=["sample_id", "nll"])

@@ -177,6 +177,12 @@ class Artifact:
         self._check("COMMIT.json", "totals", commit.totals, summed(_counts(commit.receipts)))
         return commit
 
+    def required_commit(self) -> Commit:
+        """Return the commit of an artifact that is known to be finished."""
+        commit = self.committed()
+        assert commit is not None, f"{self.key}: is made before it is used"
+        return commit
+
     def check_listed(self, listed: Receipt) -> None:
         """Raise DamagedError unless the receipt on disk is the one that the commit lists."""
         receipt = self.stated_receipt(listed.shard)

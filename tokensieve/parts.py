@@ -5,12 +5,13 @@ of N samples in the order of the files, each of P parts has floor(N / P), and th
 samples are in none. A part keeps the shards of its corpus, as far as it reaches into them.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from tokensieve.artifact import CODE_VERSION, Artifact, Commit
+from tokensieve.artifact import CODE_VERSION, Artifact, Commit, load_artifact
 from tokensieve.corpus import Shard, read_shard
 from tokensieve.errors import SettingsError
 
@@ -98,8 +99,7 @@ def slice_scores(sliced: Artifact, scores: Artifact, part: Part, corpus: Commit)
     if finished is not None:
         return finished
     sliced.declare()
-    whole = scores.committed()
-    assert whole is not None, "scores are sliced after their commit"
+    whole = scores.required_commit()
     for number, span in enumerate(part.spans):
         if sliced.stated_receipt(number) is None:
             samples = read_shard(part.corpus, corpus, span.shard)
@@ -108,6 +108,19 @@ def slice_scores(sliced: Artifact, scores: Artifact, part: Part, corpus: Commit)
             table = table.slice(span.start, span.end - span.start)
             sliced.publish(number, {"shards": table}, _score_counts(table, samples, span))
     return sliced.commit()
+
+
+def scores_of(selections: Iterable[Artifact]) -> list[Artifact]:
+    """Return the scores that selections were made from, each once and as it was computed: whole,
+    where a selection was made from a slice.
+    """
+    found = {}
+    for selection in selections:
+        for id in selection.plan["scores"].values():
+            scores = load_artifact(selection.storage, "scores", id)
+            whole = load_artifact(scores.storage, "scores", scores.plan.get("of", id))
+            found[whole.id] = whole
+    return list(found.values())
 
 
 def _sizes(commit: Commit) -> list[int]:

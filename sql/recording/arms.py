@@ -2,9 +2,10 @@
 
 import duckdb
 
-from sql.recording.artifacts import committed, cost_of, insert, record_artifact, whole_of
+from sql.recording.artifacts import committed, cost_of, insert, record_artifact
 from sql.recording.trainings import record_training
-from tokensieve.artifact import Artifact, load_artifact
+from tokensieve.artifact import load_artifact
+from tokensieve.parts import scores_of
 from tokensieve.runs import Arm, Run
 from tokensieve.storage import LocalStorage
 
@@ -18,20 +19,10 @@ def record_arm(
         record_artifact(connection, each)
         record_training(connection, each)
     selections = [load_artifact(storage, "selections", id) for id in arm.selections]
-    cost = cost_of([*models, *selections, *_scores(selections)])
+    cost = cost_of([*models, *selections, *scores_of(selections)])
     named = {"run": of_run.name, "arm": arm.arm, "seed": arm.seed}
     found = arm.model_dump(exclude={"tasks", "lower_is_better"})
     row = {**named, **found, "model": arm.models[-1], "seconds": cost["seconds"]}
     insert(connection, "record_arm", [row])
     tasks = [{**named, "task": task, "value": value} for task, value in arm.tasks.items()]
     insert(connection, "record_arm_tasks", tasks)
-
-
-def _scores(selections: list[Artifact]) -> list[Artifact]:
-    """Return the scores that the selections were made from, each once and as it was computed."""
-    found = {}
-    for selection in selections:
-        for id in selection.plan["scores"].values():
-            scores = whole_of(load_artifact(selection.storage, "scores", id))
-            found[scores.id] = scores
-    return list(found.values())

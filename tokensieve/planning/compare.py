@@ -27,7 +27,7 @@ from tokensieve.planning.steps import (
     ScoringStep,
     SelectionStep,
     TrainingStep,
-    corpus_step,
+    corpus_steps,
     decisive_evaluation,
     decisive_training,
     evaluation_step,
@@ -128,7 +128,7 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
         check_pair(settings.base, settings.reference, settings.corpus.template)
         reference = model_spec(settings.reference, dtype, on_gpu)
         check_different(base, reference)
-    corpora = _corpora(settings)
+    corpora = corpus_steps(settings, _max_length(settings))
     drop = corpora["drop"].artifact
     scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster)
     run = _run(settings, corpora, scoring, reference)
@@ -157,9 +157,8 @@ def plan_warmup(plan: ComparePlan) -> WarmupPlan | None:
         return None
     part, corpus = None, plan.corpora.get("warmup", plan.corpora["drop"]).artifact
     if "warmup" not in plan.corpora:
-        commit = corpus.committed()
-        assert commit is not None, f"{corpus.key}: the flow makes it first"
-        part = part_of(corpus, commit, 0, plan.settings.rounds.rounds + 1)
+        num_parts = plan.settings.rounds.rounds + 1
+        part = part_of(corpus, corpus.required_commit(), 0, num_parts)
         corpus = part.artifact
     selection = selection_step(corpus, {}, SelectionSettings(method="full"))
     return WarmupPlan(part, selection, _training(plan, selection, plan.settings.training.seed))
@@ -242,16 +241,6 @@ def _check_arms(settings: CompareSettings) -> None:
 def _max_length(settings: CompareSettings) -> int:
     paths = [path for path in (settings.base, settings.reference) if path]
     return max_length(settings.corpus.max_length, paths)
-
-
-def _corpora(settings: CompareSettings) -> dict[str, CorpusStep]:
-    length, storage = _max_length(settings), LocalStorage(settings.workspace)
-    files = {"drop": settings.files, "warmup": settings.warmup, "holdout": settings.holdout}
-    return {
-        role: corpus_step(storage, given, settings.base, settings.corpus, length, settings.cluster)
-        for role, given in files.items()
-        if given
-    }
 
 
 def _training(plan: ComparePlan, selection: SelectionStep, seed: int) -> TrainingStep:

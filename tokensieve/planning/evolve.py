@@ -13,7 +13,7 @@ the corpus are made once.
 from dataclasses import dataclass
 from typing import Any
 
-from tokensieve.artifact import Artifact, Commit, load_artifact
+from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import content_id
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import find_method
@@ -26,7 +26,7 @@ from tokensieve.planning.steps import (
     ScoringStep,
     SelectionStep,
     TrainingStep,
-    corpus_step,
+    corpus_steps,
     decisive_training,
     scoring_step,
     selection_step,
@@ -65,7 +65,7 @@ class EvolvePlan:
 
     def num_left_out(self) -> int:
         """Return how many samples of the committed corpus are in no part."""
-        return num_left_out(_commit(self.corpora["drop"].artifact), self.num_parts)
+        return num_left_out(self.corpora["drop"].artifact.required_commit(), self.num_parts)
 
     def declare(self) -> None:
         """Publish the plans of the run and of what its rounds share.
@@ -117,7 +117,7 @@ def plan_evolve(settings: EvolveSettings, on_gpu: bool) -> EvolvePlan:
     """
     find_method(settings.selection.method)
     base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
-    corpora = _corpora(settings)
+    corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [settings.base]))
     scoring = scoring_step(
         corpora["drop"].artifact, "base", base, settings.scoring, settings.cluster
     )
@@ -237,17 +237,6 @@ def reason_to_stop(plan: EvolvePlan) -> str:
     return f"no gain in held-out loss in {patience} rounds (best: {best_before:.4f} nats)"
 
 
-def _corpora(settings: EvolveSettings) -> dict[str, CorpusStep]:
-    length = max_length(settings.corpus.max_length, [settings.base])
-    files = {"drop": settings.files, "warmup": settings.warmup, "holdout": settings.holdout}
-    storage = LocalStorage(settings.workspace)
-    return {
-        role: corpus_step(storage, given, settings.base, settings.corpus, length, settings.cluster)
-        for role, given in files.items()
-        if given
-    }
-
-
 def _place(plan: EvolvePlan, number: int) -> tuple[Part | None, Artifact]:
     """Return the part that a round works on, if it is one, and the corpus."""
     if number == 0 and "warmup" in plan.corpora:
@@ -256,7 +245,7 @@ def _place(plan: EvolvePlan, number: int) -> tuple[Part | None, Artifact]:
     if number > 0 and plan.settings.rounds.select_from == "corpus":
         return None, drop
     index = number - 1 if "warmup" in plan.corpora else number
-    part = part_of(drop, _commit(drop), index, plan.num_parts)
+    part = part_of(drop, drop.required_commit(), index, plan.num_parts)
     return part, part.artifact
 
 
@@ -274,12 +263,6 @@ def _training(plan: EvolvePlan, selection: SelectionStep, init: ModelSpec) -> Tr
     return training_step(
         selection.artifact, selection.corpus, init, settings.training, settings.cluster
     )
-
-
-def _commit(corpus: Artifact) -> Commit:
-    commit = corpus.committed()
-    assert commit is not None, f"{corpus.key}: the flow makes it first"
-    return commit
 
 
 def _run(settings: EvolveSettings, corpora: dict[str, CorpusStep], base: ScoringStep) -> Run:

@@ -61,8 +61,7 @@ def max_length(wanted: int | None, models: list[str]) -> int:
 
 def trained_spec(artifact: Artifact, dtype: Dtype, on_gpu: bool) -> ModelSpec:
     """Return a model of this workspace that is known to be trained."""
-    commit = artifact.committed()
-    assert commit is not None, f"{artifact.key}: the flow trains it first"
+    commit = artifact.required_commit()
     device = "gpu" if on_gpu else "cpu"
     path = str(artifact.folder(commit.receipts[0], "model"))
     return ModelSpec(path, commit.notes["fingerprint"], resolved_dtype(dtype, on_gpu), device)

@@ -17,8 +17,10 @@ from tokensieve.planning.models import ModelSpec
 from tokensieve.scoring import device_batch_tokens
 from tokensieve.settings import (
     ClusterSettings,
+    CompareSettings,
     CorpusSettings,
     EvaluationSettings,
+    EvolveSettings,
     ScoringSettings,
     SelectionSettings,
     TrainingSettings,
@@ -126,6 +128,17 @@ def corpus_step(
         "max_length": max_length,
     }
     return CorpusStep(Artifact(storage, "corpora", plan), inventory, base, settings, cluster)
+
+
+def corpus_steps(settings: EvolveSettings | CompareSettings, length: int) -> dict[str, CorpusStep]:
+    """Return how the files become corpora, by role: `drop`, and `warmup` and `holdout` if given."""
+    files = {"drop": settings.files, "warmup": settings.warmup, "holdout": settings.holdout}
+    storage = LocalStorage(settings.workspace)
+    return {
+        role: corpus_step(storage, given, settings.base, settings.corpus, length, settings.cluster)
+        for role, given in files.items()
+        if given
+    }
 
 
 def scoring_step(
