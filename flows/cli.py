@@ -64,7 +64,8 @@ def _exit_code(options: argparse.Namespace) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         print(
-            "\ntokensieve: interrupted. Finished shards are kept; the same command goes on.",
+            "\ntokensieve: interrupted. Finished shards and checkpoints are kept; the same command "
+            "goes on.",
             file=sys.stderr,
         )
         return INTERRUPTED

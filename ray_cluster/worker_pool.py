@@ -16,6 +16,8 @@ MAX_ATTEMPTS = 3
 """How often a job may lose its worker."""
 SILENCE_SECONDS = 300.0
 """A worker that does not answer for so long is taken for hung and replaced."""
+LAST_SECONDS = 30.0
+"""How long Ctrl-C waits for jobs in hand: a shard is done by then, a training has checkpoints."""
 START_SECONDS = 1800.0
 """How long a worker may take to give its first answer: nodes may have to be started for it."""
 
@@ -53,6 +55,8 @@ class _Actor:
     answer: Any = None
     poll: Any = None
     units: int = 0
+    units_before: int = 0
+    """What was done when the job in hand began."""
     note: str = ""
     heard: float = field(default_factory=time.monotonic)
     has_answered: bool = False
@@ -88,8 +92,8 @@ class WorkerPool:
         the units that are done and a note on a job in hand.
 
         A job whose worker is lost is given to another one, MAX_ATTEMPTS times at most, then
-        ServiceError. An error that a job itself raises is raised here. Ctrl-C lets the jobs in hand
-        finish first.
+        ServiceError. An error that a job itself raises is raised here. Ctrl-C gives the jobs in
+        hand LAST_SECONDS to finish.
         """
         waiting, attempts = deque(jobs), Counter[Any]()
         self._grow(len(waiting))
@@ -101,7 +105,8 @@ class WorkerPool:
                 notes = [actor.note for actor in self._busy()]
                 on_tick(self._units() - before, notes[0] if notes else "")
         except KeyboardInterrupt:
-            while self._busy():
+            deadline = time.monotonic() + LAST_SECONDS
+            while self._busy() and time.monotonic() < deadline:
                 self._collect(deque(), attempts, on_result)
             raise
         finally:
@@ -123,7 +128,7 @@ class WorkerPool:
 
     def _end(self, actor: _Actor) -> None:
         ray.kill(actor.handle)
-        self._lost_units += actor.units
+        self._lost_units += actor.units if actor.answer is None else actor.units_before
         self._actors.remove(actor)
 
     def _grow(self, num_jobs: int) -> None:
@@ -143,6 +148,7 @@ class WorkerPool:
         for actor in self._actors:
             if waiting and actor.answer is None:
                 actor.job = waiting.popleft()
+                actor.units_before = actor.units
                 actor.answer = actor.handle.run.remote(actor.job)
                 actor.heard = time.monotonic()
 

@@ -14,6 +14,9 @@ from ray_cluster.worker_pool import MAX_ATTEMPTS, WorkerPool
 from tokensieve.errors import InputError, ResourceError, ServiceError
 from tokensieve.settings import ClusterSettings
 
+NAPS = {"slow": 2.5, "endless": 600.0}
+"""Seconds that a job takes which asks for it."""
+
 
 class Doubler:
     """Doubles numbers; what else a job asks for happens once, and leaves a mark in a directory."""
@@ -32,8 +35,13 @@ class Doubler:
         if wish == "always-die" or (wish in ("die", "hang") and not mark.exists()):
             mark.touch()
             os.kill(os.getpid(), signal.SIGSTOP if wish == "hang" else signal.SIGKILL)
-        if wish == "slow":
+        if wish == "die-late" and not mark.exists():
+            mark.touch()
+            self.done += 5
             time.sleep(2.5)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if wish in NAPS:
+            time.sleep(NAPS[wish])
         self.done += 1
         return 2 * number, os.getpid()
 
@@ -115,6 +123,41 @@ def test_progress_is_told_while_a_job_runs(pool):
     assert heard[0] == (0, "")
     assert 0 < max(units for units, _ in heard) <= 4
     assert any(note.endswith(" done") for _, note in heard)
+
+
+def test_what_a_lost_worker_did_of_its_job_is_not_counted_twice(pool):
+    heard = []
+
+    pool.run([(3, "die-late")], lambda answer: None, lambda units, note: heard.append(units))
+
+    assert max(heard) == 5
+    assert heard[-1] <= 1
+
+
+def interrupt(units: int, note: str) -> None:
+    raise KeyboardInterrupt
+
+
+def test_ctrl_c_lets_a_job_finish_that_is_nearly_done(pool):
+    answers = []
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([(1, "slow"), (2, ""), (3, "")], answers.append, interrupt)
+
+    assert 2 in [number for number, _ in answers]
+
+
+def test_ctrl_c_does_not_wait_for_a_job_that_takes_hours(pool, monkeypatch):
+    monkeypatch.setattr(worker_pool, "LAST_SECONDS", 3.0)
+    answers = []
+    began = time.monotonic()
+
+    with pytest.raises(KeyboardInterrupt):
+        pool.run([(1, "endless")], answers.append, interrupt)
+
+    assert time.monotonic() - began < 60
+    assert answers == []
+    assert run(pool, [(2, "")])[0] == [4]
 
 
 def test_more_gpus_than_there_are_is_refused():
