@@ -196,7 +196,7 @@ def test_noise_is_planted_into_a_real_corpus():
 @pytest.fixture(scope="module")
 def small_demo(tmp_path_factory):
     """The demonstration with a tenth of its samples: the models are worse, the way is the same."""
-    sizes = {"corpus": 120, "general": 150, "base": 12, "reference": 480}
+    sizes = {"corpus": 120, "holdout": 12, "general": 150, "base": 12, "reference": 480}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(demo, "_NUM_SAMPLES", sizes)
         yield demo.make_demo(tmp_path_factory.mktemp("demo") / "made")
@@ -208,6 +208,9 @@ def test_the_demo_is_whole_and_made_only_once(small_demo):
     assert rows[0].keys() == {"id", "source", "messages"}
     assert 30 <= len(read_planted(small_demo.planted)) <= 66
     assert [path.name for path in small_demo.directory.parent.iterdir()] == ["made"]
+    unseen = [json.loads(line)["messages"] for line in small_demo.holdout.read_text().splitlines()]
+    assert len(unseen) == 12
+    assert not [messages for messages in unseen if messages in [row["messages"] for row in rows]]
     before = small_demo.base.stat().st_mtime_ns
     assert demo.make_demo(small_demo.directory) == small_demo
     assert small_demo.base.stat().st_mtime_ns == before

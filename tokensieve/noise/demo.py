@@ -94,8 +94,16 @@ def _write_corpus(demo: Demo, seed: int) -> None:
     clean = make_records(_NUM_SAMPLES["corpus"], seed)
     noisy, planted = plant_noise(clean, NOISE_RATE, seed)
     _write_records(demo.corpus, noisy)
-    _write_records(demo.holdout, make_records(_NUM_SAMPLES["holdout"], seed + 4, TASKS))
+    _write_records(demo.holdout, _unseen(clean, seed + 4))
     write_planted(demo.planted, planted)
+
+
+def _unseen(corpus: Sequence[Record], seed: int) -> list[Record]:
+    """Return clean examples of the tasks that the corpus has not, as far as tasks have so many."""
+    seen = {str(record["messages"]) for record in corpus}
+    drawn = make_records(5 * _NUM_SAMPLES["holdout"], seed, TASKS)
+    unseen = {str(r["messages"]): r for r in drawn if str(r["messages"]) not in seen}
+    return list(unseen.values())[: _NUM_SAMPLES["holdout"]]
 
 
 def _write_records(path: Path, records: Sequence[Record]) -> None:
