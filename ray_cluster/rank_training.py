@@ -1,26 +1,39 @@
 """Train one model with several processes, through Ray Train.
 
-Ray Train places the processes, starts torch.distributed, and starts all of them again when one is
-lost; the loop is ours, and goes on from its own checkpoint.
+Ray Train places the processes and starts torch.distributed; the loop is ours, and goes on from its
+own checkpoint. Whether lost processes are started again is decided here.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ray
+from ray.exceptions import RayError
 from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, get_context
 from ray.train.torch import TorchConfig, TorchTrainer
+from ray.train.v2._internal.exceptions import RayTrainError
 
 from ray_cluster.cluster import Cluster
 from ray_cluster.model_worker import ModelWorker, check_unchanged
 from ray_cluster.training_job import TrainingJob
-from ray_cluster.worker_pool import MAX_ATTEMPTS
+from ray_cluster.worker_pool import MAX_ATTEMPTS, WorkerPool
 from tokensieve.artifact import load_artifact
 from tokensieve.errors import ResourceError, ServiceError, TokensieveError, shortened
 from tokensieve.training import Place, Ranks, train_artifact
 
+_LOST = (RayError, RayTrainError, RuntimeError, ConnectionError)
+"""What is raised for a lost process: by Ray, and by torch.distributed in those it worked with."""
 
-def train_over_ranks(job: TrainingJob, cluster: Cluster, num_ranks: int, fsdp: bool) -> None:
-    """Train and publish the job's model with `num_ranks` processes, on a GPU each if there are any.
+
+def train_over_ranks(
+    jobs: Sequence[TrainingJob],
+    cluster: Cluster,
+    num_ranks: int,
+    fsdp: bool,
+    on_tick: Callable[[int, str], None],
+) -> None:
+    """Train and publish the jobs' models one after the other, each with `num_ranks` processes, on
+    a GPU each if there are any. `on_tick` hears how far they are, as from `WorkerPool.run`.
 
     Warm workers end first: they hold what the processes need. Raises the error that a process
     raised, ServiceError if processes were lost too often, ResourceError if they do not fit.
@@ -28,24 +41,71 @@ def train_over_ranks(job: TrainingJob, cluster: Cluster, num_ranks: int, fsdp: b
     on_gpu = cluster.gpus_per_worker > 0
     share = _share(num_ranks, on_gpu)
     cluster.pool(ModelWorker, cluster.gpus_per_worker).rest()
-    with job.storage.scratch() as scratch:
-        trainer = TorchTrainer(
-            _train_as_rank,
-            train_loop_config={"job": job, "num_gpus": float(on_gpu), "fsdp": fsdp},
-            torch_config=TorchConfig(backend="nccl" if on_gpu else "gloo"),
-            scaling_config=ScalingConfig(
-                num_workers=num_ranks, use_gpu=on_gpu, resources_per_worker=share
-            ),
-            run_config=RunConfig(
-                name=job.model,
-                storage_path=str(scratch),  # Ray Train's own notes; nothing is kept there
-                failure_config=FailureConfig(max_failures=MAX_ATTEMPTS - 1),
-            ),
+    with WorkerPool(RankTrainer, (num_ranks, share, fsdp), 1, {"num_cpus": 0}) as pool:
+        pool.run(jobs, lambda nothing: None, on_tick)
+
+
+class RankTrainer:
+    """Has models trained by several processes, and starts them again if some are lost.
+
+    Plain class: WorkerPool makes it a Ray actor. Whatever it starts ends with it.
+    """
+
+    def __init__(self, num_ranks: int, share: dict[str, float], fsdp: bool) -> None:
+        """Start nothing yet. `share` is what each process reserves."""
+        self._num_ranks = num_ranks
+        self._share = share
+        self._fsdp = fsdp
+        self._tokens_done = 0
+        self._note = ""
+
+    def run(self, job: TrainingJob) -> None:
+        """Train and publish the job's model."""
+        tokens_before = self._tokens_done
+        for _ in range(MAX_ATTEMPTS):
+            self._tokens_done = tokens_before  # the next processes count from their checkpoint on
+            try:
+                return self.train(job)
+            except (TrainingFailedError, RayError) as error:
+                if (cause := _cause(error)) is not None:
+                    raise cause from error
+                why = shortened(str(error).strip().rpartition("\n")[2], 300)
+        raise ServiceError(
+            f"{job}: its processes were lost {MAX_ATTEMPTS} times ({why}). Look for memory or "
+            "driver errors in Ray's logs; run the same command again to go on from here."
         )
-        try:
-            trainer.fit()
-        except TrainingFailedError as error:
-            raise _cause(job, error) from error
+
+    def train(self, job: TrainingJob) -> None:
+        """Train with new processes until they have published the model, or one has failed."""
+        use_gpu = "GPU" in self._share
+        place = {"num_gpus": float(use_gpu), "fsdp": self._fsdp}
+        with job.storage.scratch() as scratch:
+            TorchTrainer(
+                _train_as_rank,
+                train_loop_config={
+                    "job": job,
+                    "trainer": ray.get_runtime_context().current_actor,
+                    **place,
+                },
+                torch_config=TorchConfig(backend="nccl" if use_gpu else "gloo"),
+                scaling_config=ScalingConfig(
+                    num_workers=self._num_ranks, use_gpu=use_gpu, resources_per_worker=self._share
+                ),
+                run_config=RunConfig(
+                    name=job.model,
+                    storage_path=str(scratch),  # Ray Train's own notes; nothing is kept there
+                    failure_config=FailureConfig(max_failures=0),
+                ),
+            ).fit()
+
+    def count(self, num_tokens: int, note: str) -> None:
+        """Hear from the first process how it goes."""
+        self._tokens_done += num_tokens
+        self._note = note
+
+    def progress(self) -> tuple[int, str]:
+        """Return how many tokens were run through models, and a note on the last step."""
+        return self._tokens_done, self._note
 
 
 def _share(num_ranks: int, on_gpu: bool) -> dict[str, float]:
@@ -61,16 +121,12 @@ def _share(num_ranks: int, on_gpu: bool) -> dict[str, float]:
     return {"CPU": 0.1, "GPU": 1.0}
 
 
-def _cause(job: TrainingJob, error: TrainingFailedError) -> TokensieveError:
-    """Return the error of ours that a process raised, or else say that processes were lost."""
-    failures = getattr(error, "worker_failures", {})
-    for failure in failures.values():
-        if isinstance(failure, TokensieveError):
-            return failure
-    return ServiceError(
-        f"{job}: its processes were lost {MAX_ATTEMPTS} times ({shortened(str(error), 300)}). Look "
-        "for memory or driver errors in Ray's logs; run the same command again to go on from here."
-    )
+def _cause(error: Exception) -> Exception | None:
+    """Return what a process raised by itself, ours first; None if processes were only lost."""
+    failures = getattr(error, "worker_failures", {}).values()
+    ours = [failure for failure in failures if isinstance(failure, TokensieveError)]
+    others = [failure for failure in failures if not isinstance(failure, _LOST)]
+    return next(iter(ours + others), None)
 
 
 def _train_as_rank(config: dict[str, Any]) -> None:
@@ -79,6 +135,11 @@ def _train_as_rank(config: dict[str, Any]) -> None:
     context = get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size())
     place = Place(config["num_gpus"], ranks, config["fsdp"])
+
+    def tell(num_tokens: int, note: str) -> None:
+        if ranks.rank == 0:
+            config["trainer"].count.remote(num_tokens, note)
+
     check_unchanged(job.init)
     model = load_artifact(job.storage, "models", job.model)
-    train_artifact(model, job.init.path, job.settings, place, lambda tokens, note: None)
+    train_artifact(model, job.init.path, job.settings, place, tell)

@@ -74,8 +74,7 @@ def _train(steps: Sequence[TrainingStep]) -> None:
         if settings.ranks > 1:
             from ray_cluster.rank_training import train_over_ranks  # Ray Train takes a second
 
-            for job in jobs:
-                train_over_ranks(job, cluster, settings.ranks, settings.fsdp)
+            train_over_ranks(jobs, cluster, settings.ranks, settings.fsdp, bar.advance_to)
         else:
             pool = cluster.pool(ModelWorker, cluster.gpus_per_worker)
             pool.run(jobs, _nothing, bar.advance_to)

@@ -9,10 +9,17 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from tests.tiny_models import build_tiny_model
+from tests.tiny_workspace import Sample, make_corpus, make_selection
 from tokensieve.corpus import Shard
+from tokensieve.planning import TrainingStep, model_spec
+from tokensieve.planning.steps import training_step
+from tokensieve.settings import ClusterSettings, TrainingSettings
+from tokensieve.storage import LocalStorage
 from tokensieve.training import TrainingData
 
 LENGTHS = [9, 4, 6, 12, 5]
+STEP_KEPT = [3, 0, 2, 1, 3, 2]
+"""Kept tokens of the six samples of `tiny_step`, of 3 response tokens each."""
 
 
 def tiny_shard(lengths: list[int] = LENGTHS, vocab_size: int = 512) -> Shard:
@@ -47,6 +54,18 @@ def build_tied_model(directory: Path) -> Path:
     LlamaForCausalLM(config).save_pretrained(directory)
     assert len(load_file(directory / "model.safetensors")) == 20  # no head of its own
     return directory
+
+
+def tiny_step(storage: LocalStorage, init: str, settings: TrainingSettings) -> TrainingStep:
+    """Return the declared training of `init` on a corpus of two shards, with STEP_KEPT."""
+    samples = [Sample(f"s{n}", "one", (n, n + 1, n + 2, n + 3)) for n in range(6)]
+    weights = [int(token < kept) for kept in STEP_KEPT for token in range(3)]
+    corpus = make_corpus(storage, [samples[:4], samples[4:]])
+    selection = make_selection(corpus, [weights[:12], weights[12:]])
+    spec = model_spec(init, "float32", on_gpu=False)
+    step = training_step(selection, corpus, spec, settings, ClusterSettings())
+    step.artifact.declare()
+    return step
 
 
 def signed_weights() -> np.ndarray:

@@ -16,13 +16,12 @@ from transformers import LlamaForCausalLM
 
 from tests.scripts import REPOSITORY
 from tests.tiny_models import build_tiny_model
-from tests.tiny_workspace import Sample, make_corpus, make_selection
+from tests.tiny_training import STEP_KEPT, tiny_step
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.errors import DamagedError
 from tokensieve.models import check_model_directory, load_model, model_fingerprint
-from tokensieve.planning import TrainingStep, model_spec
-from tokensieve.planning.steps import training_step
-from tokensieve.settings import ClusterSettings, TrainingSettings
+from tokensieve.planning import TrainingStep
+from tokensieve.settings import TrainingSettings
 from tokensieve.storage import LocalStorage
 from tokensieve.timings import timings
 from tokensieve.training import Place, train_artifact
@@ -34,9 +33,6 @@ SETTINGS = {
     "full": TrainingSettings(tuning="full", checkpoint_minutes=0, **COMMON),
     "lora": TrainingSettings(lora={"rank": 4}, **COMMON),
 }
-KEPT = [3, 0, 2, 1, 3, 2]
-"""Kept tokens of the six samples, of 3 response tokens each."""
-
 TRAIN = """
 import sys
 from pathlib import Path
@@ -53,16 +49,8 @@ def init(tmp_path_factory) -> Path:
 
 
 def prepared(storage: LocalStorage, init: str, tuning: str) -> TrainingStep:
-    """Return the declared training on a corpus of two shards, of which some tokens are kept."""
-    samples = [Sample(f"s{n}", "one", (n, n + 1, n + 2, n + 3)) for n in range(6)]
-    weights = [[int(token < kept) for kept in KEPT for token in range(3)][:12], []]
-    weights[1] = [int(token < kept) for kept in KEPT[4:] for token in range(3)]
-    corpus = make_corpus(storage, [samples[:4], samples[4:]])
-    selection = make_selection(corpus, weights)
-    spec = model_spec(init, "float32", on_gpu=False)
-    step = training_step(selection, corpus, spec, SETTINGS[tuning], ClusterSettings())
-    step.artifact.declare()
-    return step
+    """Return the declared training of `tiny_step`."""
+    return tiny_step(storage, init, SETTINGS[tuning])
 
 
 def trained(step: TrainingStep, on_step=lambda tokens, note: None) -> Artifact:
@@ -98,7 +86,7 @@ def test_training_reads_every_token_with_its_weight(made):
     data = read_training_data(made[1])
 
     assert data.sample_ids == ["s0", "s1", "s2", "s3", "s4", "s5"]
-    assert data.num_kept_N.tolist() == KEPT
+    assert data.num_kept_N.tolist() == STEP_KEPT
     assert data.weight_T.reshape(6, 4)[2].tolist() == [0, 1, 1, 0]
 
 
@@ -223,8 +211,9 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_very_bytes(
 
     assert killed.returncode == -signal.SIGKILL
     step = prepared(storage, str(init), "full")
-    model = trained(step, lambda tokens, note: heard.append(note.split("  ")[0]))
-    assert heard == left
+    model = trained(step, lambda tokens, note: heard.append((tokens, note.split("  ")[0])))
+    assert [note for _, note in heard] == [f"going on after step {3 - len(left)}", *left]
+    assert sum(tokens for tokens, _ in heard) == 11
     assert [timing.first_step for timing in timings(model)] == [4 - len(left)]
     assert tree(storage) == tree(undisturbed)
 

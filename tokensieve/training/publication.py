@@ -37,7 +37,7 @@ STEPS_SCHEMA = pa.schema(
     ]
 )
 OnStep = Callable[[int, str], None]
-"""Is told the tokens of a step, and how it went."""
+"""Is told the tokens of a step, and how it went; first those of the steps before a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,10 @@ def train_artifact(
         shard_over_ranks(trainee)
     checkpoints = Checkpoints(model)
     state = checkpoints.newest()
-    watch = _Watch(checkpoints, settings, on_step, len(state.records) if state else 0)
+    done = state.records if state else []
+    if done:
+        on_step(sum(record.tokens for record in done), f"going on after step {len(done)}")
+    watch = _Watch(checkpoints, settings, on_step, len(done))
     records = train(trainee, data, settings, place.ranks, state, watch)
     with model.storage.scratch() as scratch:
         save_trained(trainee, init, scratch, settings, place.ranks)
