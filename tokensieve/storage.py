@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
+from tokensieve.scratch import scratch_directory
 
 _KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -90,10 +90,13 @@ class LocalStorage:
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
-        """Yield a new directory on the disk of the root, removed at the end of the block."""
+        """Yield a new directory on the disk of the root, removed at the end of the block.
+
+        Those that killed processes left are removed first.
+        """
         self._make_directory(self.root)
-        with TemporaryDirectory(prefix=".tmp-", dir=self.root) as directory:
-            yield Path(directory)
+        with scratch_directory(self.root) as directory:
+            yield directory
 
     def remove(self, key: str) -> None:
         """Remove `key` if it exists. For what no document names, such as old checkpoints."""

@@ -151,6 +151,33 @@ def test_a_writer_that_is_killed_before_the_link_leaves_no_name(storage):
     assert storage.create("a", b"1234") is True
 
 
+def test_scratch_is_on_the_disk_of_the_root_and_gone_afterwards(storage):
+    with storage.scratch() as scratch:
+        assert scratch.parent == storage.root
+        (scratch / "model").mkdir()
+
+    assert list(storage.root.iterdir()) == []
+
+
+def test_scratch_of_a_killed_process_is_removed_and_that_of_a_living_one_is_not(storage):
+    script = (
+        "import os, signal, sys; from pathlib import Path\n"
+        "from tokensieve.storage import LocalStorage\n"
+        "with LocalStorage(Path(sys.argv[1])).scratch() as scratch:\n"
+        "    (scratch / 'model').mkdir(); (scratch / 'model' / 'weights').write_bytes(bytes(99))\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    foreign = storage.root / ".tmp-mine"
+    foreign.mkdir()
+
+    with storage.scratch() as living:
+        assert run_script(script, storage.root).returncode == -signal.SIGKILL
+        left = set(storage.root.iterdir()) - {living, foreign}
+        assert len(left) == 1
+        with storage.scratch() as another:
+            assert set(storage.root.iterdir()) == {living, foreign, another}
+
+
 def test_a_verified_read_gives_the_bytes_or_names_what_is_wrong(storage):
     data = b"0123456789"
     storage.create("a", data)
