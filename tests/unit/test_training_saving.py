@@ -9,6 +9,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from tests.scripts import run_script
 from tests.tiny_models import build_tiny_model, tiny_tokenizer
 from tests.tiny_training import build_tied_model, tiny_data
 from tokensieve.errors import InputError, ResourceError, TokensieveError
@@ -146,6 +147,42 @@ def test_the_saved_tokenizer_writes_the_same_ids(init, tmp_path):
     text = "If Anna has 3 apples"
     loaded = AutoTokenizer.from_pretrained(tmp_path / "model")
     assert loaded(text).input_ids == tiny_tokenizer()(text).input_ids
+
+
+SAVE = """
+import resource, signal, sys
+from pathlib import Path
+import torch
+from tests.unit.test_training_saving import FULL, LORA
+from tokensieve.errors import ResourceError
+from tokensieve.training import TrainingState, load_trainee, save_trained
+
+path, directory, what = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+settings = LORA if what == "adapter" else FULL
+trainee = load_trainee(path, settings, 0)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    if what == "state":
+        TrainingState(trainee.trained, []).write(directory / "state", "")
+    else:
+        save_trained(trainee, path, directory, settings)
+except ResourceError as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize("what", ["state", "model", "adapter"])
+def test_a_full_disk_is_named_with_what_to_do(init, tmp_path, what):
+    failed = run_script(SAVE, init, tmp_path, what)
+
+    assert failed.returncode == 6, failed.stderr
+    assert failed.stdout.startswith(f"{tmp_path / what}: could not be written: ")
+    assert failed.stdout.endswith(
+        "File too large (os error 27). Free some space or check the disk, then run the same "
+        "command again; checkpoints are kept.\n"
+    )
 
 
 class CrampedRanks(Ranks):

@@ -9,6 +9,7 @@
     ranks.py     several processes that train one model
     state.py     what a training can be taken up from
     saving.py    the trained model as a directory
+    disk.py      what is said when the disk is full
     checkpoints.py, publication.py
                  the same in a workspace: kept while it goes on, published when it is done
 

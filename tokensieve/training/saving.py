@@ -12,6 +12,7 @@ from transformers import PreTrainedModel
 from tokensieve.errors import TokensieveError
 from tokensieve.models import check_model_directory, load_model
 from tokensieve.settings import TrainingSettings
+from tokensieve.training.disk import room_for
 from tokensieve.training.ranks import ALONE, Ranks
 from tokensieve.training.trainee import Trainee, enough_memory, lora_config
 
@@ -31,7 +32,8 @@ def save_trained(
     `model` is whole: weights in float32 (safetensors) and the tokenizer files of `init_path`, the
     model that training started from. An adapter is added to those weights as the files have them,
     not to what stood in memory: rounded again in each round, small updates would be lost.
-    Raises TokensieveError if a weight is not finite.
+    Raises TokensieveError if a weight is not finite, ResourceError if the disk or the memory of a
+    GPU is too small.
     """
     weights = ranks.gathered(trainee.trained)
     if ranks.rank != 0:
@@ -60,8 +62,9 @@ def _merged(
     config.base_model_name_or_path = None  # a path of this machine
     config.inference_mode = True
     config.target_modules = sorted(config.target_modules or ())  # a set has another order each time
-    config.save_pretrained(str(adapter))
-    save_file(get_peft_model_state_dict(adapted), adapter / "adapter_model.safetensors")
+    with room_for(adapter):
+        config.save_pretrained(str(adapter))
+        save_file(get_peft_model_state_dict(adapted), adapter / "adapter_model.safetensors")
     return adapted.merge_and_unload()
 
 
@@ -72,11 +75,16 @@ def _put(model: torch.nn.Module, weights: dict[str, Tensor]) -> None:
 
 def _write(model: PreTrainedModel, init: Path, directory: Path) -> None:
     """Write the model, with all files of `init` that are neither its weights nor its config."""
-    model.save_pretrained(directory)
+    with room_for(directory):
+        model.save_pretrained(directory)
+        _copy_beside(init, directory)
+    check_model_directory(str(directory))
+
+
+def _copy_beside(init: Path, directory: Path) -> None:
     for file in init.iterdir():
         is_beside = file.suffix in _BESIDE_THE_WEIGHTS and not file.name.endswith(".index.json")
         if is_beside and file.is_file() and file.name != "config.json":
             shutil.copyfile(file, directory / file.name)
     if (init / "additional_chat_templates").is_dir():
         shutil.copytree(init / "additional_chat_templates", directory / "additional_chat_templates")
-    check_model_directory(str(directory))

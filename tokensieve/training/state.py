@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from tokensieve.errors import ConflictError, DamagedError
+from tokensieve.training.disk import room_for
 
 
 @dataclass(frozen=True)
@@ -46,12 +47,13 @@ class TrainingState:
         return sum(record.loss is not None for record in self.records)
 
     def write(self, path: Path, identity: str) -> None:
-        """Write the state to a new file.
+        """Write the state to a new file; ResourceError if the disk is full.
 
         `identity` names the training: everything that decides its numbers.
         """
         records = json.dumps([asdict(record) for record in self.records])
-        save_file(self.tensors, path, {"identity": identity, "records": records})
+        with room_for(path):
+            save_file(self.tensors, path, {"identity": identity, "records": records})
 
     @classmethod
     def read(cls, path: Path, identity: str) -> "TrainingState":
