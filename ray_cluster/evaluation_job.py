@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from ray_cluster.model_worker import ModelWorker
+from ray_cluster.model_worker import ModelWorker, memory_returned
 from ray_cluster.scoring_job import committed_corpus
 from tokensieve.artifact import Receipt, load_artifact, summed
 from tokensieve.corpus import read_shard
@@ -41,10 +41,11 @@ class EvaluationJob:
         began = time.monotonic()
         tables: dict[str, pa.Table] = {}
         counts: dict[str, int] = {}
-        if self.settings.answer_pattern is not None:
-            tables["answers"], counts = self._answers(worker)
-        if self.settings.tasks:
-            tables["tasks"] = self._tasks(worker)
+        with memory_returned():
+            if self.settings.answer_pattern is not None:
+                tables["answers"], counts = self._answers(worker)
+            if self.settings.tasks:
+                tables["tasks"] = self._tasks(worker)
         receipt = evaluation.publish(0, tables, counts)
         seconds = round(time.monotonic() - began, 3)
         Timing(seconds=seconds, tokens=0).publish(evaluation)

@@ -5,8 +5,12 @@ GPU two would stand in each other's way, and each costs seconds to start.
 """
 
 import ctypes
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+import torch
 from transformers import PreTrainedModel
 
 from tokensieve.errors import InputError
@@ -34,10 +38,7 @@ class ModelWorker:
 
     def run(self, job: ModelJob) -> Any:
         """Return the job's result."""
-        try:
-            return job.run(self)
-        finally:
-            _return_memory()
+        return job.run(self)
 
     def progress(self) -> tuple[int, str]:
         """Return how many tokens were run through models, and a note on the job in hand."""
@@ -59,10 +60,28 @@ class ModelWorker:
     def let_go(self) -> None:
         """Free the memory of the model that is held."""
         self._loaded = None
+        return_memory()
 
 
-def _return_memory() -> None:
-    """Give freed memory back to the system: glibc keeps it, a gigabyte more with each training."""
+@contextmanager
+def memory_returned() -> Iterator[None]:
+    """Give memory back after the block: for a job that takes much once.
+
+    Not for each shard of a scoring: the next one takes the same again.
+    """
+    try:
+        yield
+    finally:
+        return_memory()
+
+
+def return_memory() -> None:
+    """Give freed memory back: to the system, and on a GPU to the others that use it.
+
+    Else glibc keeps it, a gigabyte more with each training, and torch keeps that of the GPU.
+    """
+    gc.collect()  # models refer to themselves in circles
+    torch.cuda.empty_cache()
     libc = ctypes.CDLL(None)
     if hasattr(libc, "malloc_trim"):
         libc.malloc_trim(0)

@@ -7,7 +7,7 @@ from os import sched_getaffinity
 
 import torch
 
-from ray_cluster.model_worker import ModelWorker, check_unchanged
+from ray_cluster.model_worker import ModelWorker, check_unchanged, memory_returned
 from tokensieve.artifact import Receipt, load_artifact
 from tokensieve.planning import ModelSpec
 from tokensieve.settings import TrainingSettings
@@ -35,7 +35,7 @@ class TrainingJob:
         model = load_artifact(self.storage, "models", self.model)
         worker.let_go()
         check_unchanged(self.init)
-        with _all_processors(self.alone and self.init.device == "cpu"):
+        with memory_returned(), _all_processors(self.alone and self.init.device == "cpu"):
             place = Place(worker.num_gpus)
             receipt = train_artifact(model, self.init.path, self.settings, place, worker.count)
         assert receipt is not None, "the only rank publishes"
