@@ -107,7 +107,8 @@ def _model_places(made: dict[str, Artifact]) -> dict[str, str]:
     if "model" not in made:
         return {}
     model = made["model"]
-    receipt = model.required_receipt(0)
+    receipt = model.stated_receipt(0)
+    assert receipt is not None, f"{model.key}: the flow trains it first"
     folders = sorted({part.partition("/")[0] for part in receipt.files if "/" in part})
     places = {name: str(model.folder(receipt, name)) for name in folders}
     return {**places, "loss": f"{model.storage.path(model.key)}/loss.png"}

@@ -13,9 +13,9 @@ from ray_cluster.model_worker import ModelWorker
 from ray_cluster.training_job import TrainingJob
 from tasks.pictures import show_picture
 from tasks.progress import step_progress
-from tokensieve.artifact import Artifact, Commit, Receipt
+from tokensieve.artifact import Artifact, Commit, Receipt, folder_hashes
 from tokensieve.charts import StepPoint, loss_curve
-from tokensieve.models import model_fingerprint
+from tokensieve.models import fingerprint_of_files
 from tokensieve.planning import TrainingStep
 from tokensieve.timings import timings
 from tokensieve.training.checkpoints import Checkpoints
@@ -100,8 +100,10 @@ def _commit(model: Artifact) -> Commit:
     """Return the model's commit, which says by its fingerprint what it is."""
     commit = model.committed()
     if commit is None:
-        folder = model.folder(model.required_receipt(0), "model")
-        commit = model.commit({"fingerprint": model_fingerprint(str(folder))})
+        receipt = model.stated_receipt(0)  # commit() looks at every file
+        assert receipt is not None, f"{model.key}: it was trained"
+        fingerprint = fingerprint_of_files(folder_hashes(receipt, "model"))
+        commit = model.commit({"fingerprint": fingerprint})
     Checkpoints(model).clear()  # a crash may have come before it
     return commit
 

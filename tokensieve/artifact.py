@@ -221,7 +221,7 @@ class Artifact:
 
     def folder(self, receipt: Receipt, name: str) -> Path:
         """Return where a folder of the receipt lies; its files are not looked at."""
-        return self.storage.path(self._folder_key(name, _hashes(receipt, name)))
+        return self.storage.path(self._folder_key(name, folder_hashes(receipt, name)))
 
     def _damaged(self, shard: int, error: DamagedError) -> DamagedError:
         here = self.storage.path(self.key)
@@ -272,7 +272,7 @@ class Artifact:
         """Return where the content of a receipt's part has to lie."""
         folder, slash, name = part.partition("/")
         if slash:
-            return f"{self._folder_key(folder, _hashes(receipt, folder))}/{name}"
+            return f"{self._folder_key(folder, folder_hashes(receipt, folder))}/{name}"
         return self._table_key(part, receipt.shard, receipt.files[part].sha256)
 
     def _table_key(self, part: str, shard: int, sha256: str) -> str:
@@ -343,8 +343,8 @@ def summed(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(sorted(total.items()))
 
 
-def _hashes(receipt: Receipt, folder: str) -> dict[str, str]:
-    """Return the hash of each file of a folder, by its name in the folder."""
+def folder_hashes(receipt: Receipt, folder: str) -> dict[str, str]:
+    """Return the SHA-256 of each file of a folder, by its name in the folder."""
     parts = ((part.partition("/"), file) for part, file in receipt.files.items())
     return {name: file.sha256 for (place, _, name), file in parts if place == folder}
 

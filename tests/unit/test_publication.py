@@ -1,5 +1,6 @@
 """A model of a workspace: trained on a selection, published whole, the same after any crash."""
 
+import hashlib
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
+from tasks.training import _commit as commit_model
 from tests.scripts import REPOSITORY
 from tests.tiny_models import build_tiny_model
 from tests.tiny_training import STEP_KEPT, tiny_step
@@ -216,6 +218,24 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_very_bytes(
     assert sum(tokens for tokens, _ in heard) == 11
     assert [timing.first_step for timing in timings(model)] == [4 - len(left)]
     assert tree(storage) == tree(undisturbed)
+
+
+def test_a_trained_model_is_read_once_to_be_committed_with_its_fingerprint(
+    init, tmp_path, monkeypatch
+):
+    model = trained(prepared(LocalStorage(tmp_path), str(init), "full"))
+    fingerprint = model_fingerprint(str(folder(model, "model")))
+    file_digest, read = hashlib.file_digest, []
+
+    def digest(file, name):
+        read.append(Path(file.name).name)
+        return file_digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", digest)
+    commit = commit_model(model)
+
+    assert commit.notes == {"fingerprint": fingerprint}
+    assert read.count("model.safetensors") == read.count("config.json") == 1
 
 
 def test_verify_finds_a_flipped_bit_in_a_model_and_names_the_file(init, tmp_path):

@@ -2,6 +2,7 @@
 
 from tokensieve.models.directory import (
     check_model_directory,
+    fingerprint_of_files,
     model_context,
     model_fingerprint,
     read_config,
@@ -12,6 +13,7 @@ from tokensieve.models.tokenizer import check_same_tokenizer, load_tokenizer, to
 __all__ = [
     "check_model_directory",
     "check_same_tokenizer",
+    "fingerprint_of_files",
     "load_model",
     "load_tokenizer",
     "model_context",

@@ -6,7 +6,7 @@ handed to transformers, so a hostile directory is refused before any code could 
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,20 @@ def model_fingerprint(path: str) -> str:
     That is the bytes of config.json, of the weights and of their index. Files are hashed in
     threads, so it takes about as long as reading them.
     """
-    root = Path(path)
-    names = ["config.json", *(file.name for file in root.glob("*.safetensors")), _INDEX]
-    files = [root / name for name in sorted(names) if (root / name).exists()]
+    names = sorted(file.name for file in Path(path).glob("*") if _is_decisive(file.name))
     with ThreadPoolExecutor(max_workers=8) as threads:
-        hashes = threads.map(file_sha256, files)
-        return sha256_hex(canonical_json({f.name: h for f, h in zip(files, hashes, strict=True)}))
+        hashes = threads.map(file_sha256, (Path(path) / name for name in names))
+        return fingerprint_of_files(dict(zip(names, hashes, strict=True)))
+
+
+def fingerprint_of_files(hashes: Mapping[str, str]) -> str:
+    """Return the `model_fingerprint` of a directory whose files have these SHA-256, by name."""
+    return sha256_hex(canonical_json({n: h for n, h in hashes.items() if _is_decisive(n)}))
+
+
+def _is_decisive(name: str) -> bool:
+    is_weights = name.endswith(".safetensors") and "/" not in name
+    return is_weights or name in ("config.json", _INDEX)
 
 
 def read_config(path: str) -> dict[str, Any]:
