@@ -1,11 +1,13 @@
 """Checkpoints of a training in a workspace: the newest whole one counts, two are kept."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from tokensieve.artifact import Artifact
 from tokensieve.errors import ConflictError
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import LocalStorage, file_sha256
 from tokensieve.training import StepRecord, TrainingState
 from tokensieve.training.checkpoints import Checkpoints
 
@@ -26,6 +28,21 @@ def state(step: int) -> TrainingState:
     return TrainingState({"weight/a": torch.full((64,), float(step))}, records)
 
 
+class StepsOnly(TrainingState):
+    """A state after very many steps, of which the records are not written."""
+
+    def __init__(self, num_steps: int) -> None:
+        super().__init__({"weight/a": torch.zeros(1)}, range(num_steps))
+
+    def write(self, path: Path, identity: str) -> None:
+        TrainingState(self.tensors, []).write(path, identity)
+
+
+def newest(checkpoints: Checkpoints) -> TrainingState:
+    """Return the state that a training goes on from."""
+    return checkpoints.read(checkpoints.newest())
+
+
 def names(model: Artifact) -> list[str]:
     return model.storage.names(f"{model.key}/checkpoints")
 
@@ -42,7 +59,7 @@ def test_before_the_first_checkpoint_there_is_none(checkpoints):
 def test_a_checkpoint_comes_back_as_it_was_kept(checkpoints, model):
     checkpoints.keep(state(3))
 
-    found = Checkpoints(model).newest()
+    found = newest(Checkpoints(model))
 
     assert found.records == state(3).records
     assert torch.equal(found.tensors["weight/a"], torch.full((64,), 3.0))
@@ -52,7 +69,46 @@ def test_the_newest_is_that_of_the_highest_step(checkpoints):
     for step in (10, 9):  # as another process, which is behind, may do
         checkpoints.keep(state(step))
 
-    assert len(checkpoints.newest().records) == 10
+    assert len(newest(checkpoints).records) == 10
+
+
+def test_steps_are_compared_as_numbers(checkpoints, model):
+    for step in (999_999, 1_000_000):
+        checkpoints.keep(StepsOnly(step))
+
+    assert checkpoints.newest().startswith("1000000-")
+
+
+def test_one_that_another_run_removes_is_passed_over_for_what_is_there(
+    checkpoints, model, monkeypatch
+):
+    def removed_by_another_run(path):
+        monkeypatch.setattr("tokensieve.training.checkpoints.file_sha256", file_sha256)
+        path_of(model, 2).unlink()
+        checkpoints.keep(state(3))
+        return file_sha256(path)
+
+    for step in (1, 2):
+        checkpoints.keep(state(step))
+    monkeypatch.setattr("tokensieve.training.checkpoints.file_sha256", removed_by_another_run)
+
+    assert checkpoints.newest().startswith("000003-")
+
+
+def test_one_that_is_removed_before_it_is_read_is_none(checkpoints, model):
+    checkpoints.keep(state(2))
+    name = checkpoints.newest()
+    path_of(model, 2).unlink()
+
+    assert checkpoints.read(name) is None
+
+
+def test_a_state_stays_readable_when_its_file_is_removed(checkpoints, model):
+    checkpoints.keep(state(2))
+    found = newest(checkpoints)
+    path_of(model, 2).unlink()
+
+    assert torch.equal(found.tensors["weight/a"], torch.full((64,), 2.0))
 
 
 def test_only_the_last_two_are_kept(checkpoints, model):
@@ -75,7 +131,7 @@ def test_a_damaged_one_is_told_and_the_one_before_it_taken(checkpoints, model, d
     }
     path.write_bytes(changed[damage])
 
-    found = checkpoints.newest()
+    found = newest(checkpoints)
 
     assert len(found.records) == 9
     said = capsys.readouterr().err
@@ -101,7 +157,7 @@ def test_a_damaged_one_is_replaced_when_its_step_is_done_again(checkpoints, mode
     checkpoints.newest()
     checkpoints.keep(state(10))
 
-    assert len(checkpoints.newest().records) == 10
+    assert len(newest(checkpoints).records) == 10
 
 
 def test_a_state_of_another_training_is_refused(checkpoints, model):
@@ -112,7 +168,7 @@ def test_a_state_of_another_training_is_refused(checkpoints, model):
     (model.storage.root / "aside").rename(model.storage.path(f"{model.key}/checkpoints"))
 
     with pytest.raises(ConflictError, match="is the state of another training"):
-        checkpoints.newest()
+        newest(checkpoints)
 
 
 def test_they_all_go_when_they_are_cleared_and_strange_files_stay(checkpoints, model):

@@ -70,8 +70,9 @@ def trained(path: Path, tuning: str, sharded: bool, ranks: Ranks, directory: Pat
         weights["norms"] = torch.tensor([record.gradient_norm for record in records])
         if ranks.rank == 0:
             save_file(weights, directory / f"{name}.safetensors")
-        if ranks.num_ranks > 1:
-            dist.barrier()
+        assert ranks.everybodys(f"rank {ranks.rank}") == [
+            f"rank {rank}" for rank in range(ranks.num_ranks)
+        ]  # and all are here
     save_trained(trainee, str(path), directory, settings, ranks)
 
 

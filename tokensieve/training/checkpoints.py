@@ -6,13 +6,15 @@ A name holds the hash of its content, so a checkpoint that was cut off or altere
 They are no part of the artifact: they go when the model is published.
 """
 
+import re
 import sys
+from pathlib import Path
 
 from tokensieve.artifact import Artifact, abort_point
-from tokensieve.errors import DamagedError
 from tokensieve.storage import file_sha256
 from tokensieve.training.state import TrainingState
 
+_NAME = re.compile(r"\d{6,}-[0-9a-f]{16}\.safetensors")
 _NUM_KEPT = 2
 """The last one, and the one before it should the last be damaged."""
 
@@ -25,20 +27,33 @@ class Checkpoints:
         self._model = model
         self._place = f"{model.key}/checkpoints"
 
-    def newest(self) -> TrainingState | None:
-        """Return the latest whole state, or None; a damaged one is named on stderr and left.
-
-        Raises ConflictError if a state belongs to another training.
-        """
-        for name in reversed(self._names()):
-            path = self._model.storage.path(f"{self._place}/{name}")
+    def newest(self) -> str | None:
+        """Return the name of the latest whole state, or None; a damaged one is named on stderr."""
+        damaged: set[str] = set()
+        while names := [name for name in self._names() if name not in damaged]:
+            path = self._path(names[-1])
             try:
-                if file_sha256(path)[:16] != name.split("-")[1].split(".")[0]:
-                    raise DamagedError(f"{path}: its content changed after it was written.")
-                return TrainingState.read(path, self._model.id)
-            except DamagedError as error:
-                print(f"{error} Going on from the one before it.", file=sys.stderr)
+                if file_sha256(path)[:16] == path.stem.split("-")[1]:
+                    return names[-1]
+            except FileNotFoundError:
+                continue  # another run of this training has newer ones, or is done
+            damaged.add(names[-1])
+            print(
+                f"{path}: its content changed after it was written. Going on from the one before "
+                "it.",
+                file=sys.stderr,
+            )
         return None
+
+    def read(self, name: str) -> TrainingState | None:
+        """Return the state of this name, or None if another run has just removed it.
+
+        Raises ConflictError if it belongs to another training.
+        """
+        try:
+            return TrainingState.read(self._path(name), self._model.id)
+        except FileNotFoundError:
+            return None
 
     def keep(self, state: TrainingState) -> None:
         """Publish the state; those that are older than the one before it go."""
@@ -58,7 +73,10 @@ class Checkpoints:
         for name in self._names():
             self._model.storage.remove(f"{self._place}/{name}")
 
+    def _path(self, name: str) -> Path:
+        return self._model.storage.path(f"{self._place}/{name}")
+
     def _names(self) -> list[str]:
         """Return the names in the order of their steps."""
         names = self._model.storage.names(self._place)
-        return [name for name in names if name.endswith(".safetensors")]
+        return sorted(filter(_NAME.fullmatch, names), key=lambda name: int(name.split("-")[0]))

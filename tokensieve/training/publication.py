@@ -66,7 +66,7 @@ def train_artifact(
     if place.fsdp:
         shard_over_ranks(trainee)
     checkpoints = Checkpoints(model)
-    state = checkpoints.newest()
+    state = _state(checkpoints, place.ranks)
     done = state.records if state else []
     if done:
         on_step(sum(record.tokens for record in done), f"going on after step {len(done)}")
@@ -80,6 +80,17 @@ def train_artifact(
     watch.timing(records).publish(model)
     checkpoints.clear()
     return receipt
+
+
+def _state(checkpoints: Checkpoints, ranks: Ranks) -> TrainingState | None:
+    """Return what to go on from: the same for all ranks, because the first chooses it."""
+    while True:
+        name, *_ = ranks.everybodys(checkpoints.newest() if ranks.rank == 0 else None)
+        if name is None:
+            return None
+        state = checkpoints.read(name)
+        if all(ranks.everybodys(state is not None)):
+            return state
 
 
 def read_training_data(model: Artifact) -> TrainingData:

@@ -9,7 +9,7 @@ The caller starts the processes and torch.distributed (gloo on the CPU, nccl on 
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -61,6 +61,14 @@ class Ranks:
             if self.rank == 0:
                 found[name] = full.detach().to("cpu", copy=True).contiguous()
         return found
+
+    def everybodys(self, value: T) -> list[T]:
+        """Return the small value that each process gave, in their order; all have to call it."""
+        if self.num_ranks == 1:
+            return [value]
+        values: list[T | None] = [None] * self.num_ranks
+        dist.all_gather_object(values, value)
+        return cast("list[T]", values)
 
 
 ALONE = Ranks(0, 1)

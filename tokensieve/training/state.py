@@ -1,8 +1,10 @@
 """What a training can be taken up from after a crash: a safetensors file, never a pickle."""
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -36,7 +38,7 @@ class TrainingState:
     Nothing else is needed: order, learning rate and dropout of a step follow from its number.
     """
 
-    tensors: dict[str, Tensor]
+    tensors: Mapping[str, Tensor]
     """`weight/NAME`, `first/NAME` and `second/NAME`, whole and on the CPU; no moments before the
     first update."""
     records: list[StepRecord]
@@ -53,19 +55,21 @@ class TrainingState:
         """
         records = json.dumps([asdict(record) for record in self.records])
         with room_for(path):
-            save_file(self.tensors, path, {"identity": identity, "records": records})
+            save_file(dict(self.tensors), path, {"identity": identity, "records": records})
 
     @classmethod
     def read(cls, path: Path, identity: str) -> "TrainingState":
-        """Return the state in `path`.
+        """Return the state in `path`, which is kept open: a tensor is read when it is asked for.
 
-        Raises DamagedError if it is not whole, ConflictError if it is of another training.
+        Raises FileNotFoundError if it is not there, DamagedError if it is not whole, ConflictError
+        if it is of another training.
         """
         try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors = _StoredTensors(path)
+            metadata = tensors.file.metadata() or {}
             records = [StepRecord(**record) for record in json.loads(metadata["records"])]
+        except FileNotFoundError:
+            raise
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise DamagedError(
                 f"{path}: is not a whole state of a training: {error}. Delete it; training goes on "
@@ -77,3 +81,20 @@ class TrainingState:
                 "same. Delete it to train from the start."
             )
         return cls(tensors, records)
+
+
+class _StoredTensors(Mapping[str, Tensor]):
+    """The tensors of a safetensors file, none of them held."""
+
+    def __init__(self, path: Path) -> None:
+        self.file: Any = safe_open(path, framework="pt")
+
+    def __getitem__(self, name: str) -> Tensor:
+        tensor: Tensor = self.file.get_tensor(name)
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.file.keys())
+
+    def __len__(self) -> int:
+        return len(self.file.keys())
