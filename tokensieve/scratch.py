@@ -1,8 +1,8 @@
 """Directories for a while, which do not stay when their process is killed.
 
-Each holds a file that its process has locked. The kernel frees the lock however the process ends,
-and whoever needs a directory next removes those whose lock is free. On a shared disk the locks have
-to hold between its machines, as those of NFS, Ceph and Lustre do.
+Beside each lies a file that its process has locked. The kernel frees the lock however the process
+ends, and whoever needs a directory next removes those whose lock is free. On a shared disk the
+locks have to hold between its machines, as those of NFS, Ceph and Lustre do.
 """
 
 import fcntl
@@ -22,7 +22,9 @@ def scratch_directory(root: Path) -> Iterator[Path]:
     for left in root.glob(f"{_PREFIX}*"):
         _remove_unless_locked(left)
     with TemporaryDirectory(prefix=_PREFIX, dir=root) as name, _locked(Path(name)):
-        yield Path(name)
+        inside = Path(name) / "files"
+        inside.mkdir()
+        yield inside
 
 
 @contextmanager
