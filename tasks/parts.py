@@ -6,21 +6,25 @@ from prefect.cache_policies import NO_CACHE
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.parts import cut_part, slice_scores
 from tokensieve.planning import EvolvePlan, RoundPlan, WarmupPlan
+from tokensieve.timings import timed
 
 
 @task(name="cut-part", task_run_name="cut-part", cache_policy=NO_CACHE)
 def cut_corpus(round: RoundPlan | WarmupPlan) -> None:
     """Make the part of the corpus that is worked on, if it is a part."""
-    if round.part is not None:
-        cut_part(round.part, _commit(round.part.corpus))
+    part = round.part
+    if part is not None and part.artifact.committed() is None:
+        with timed(part.artifact):
+            cut_part(part, _commit(part.corpus))
 
 
 @task(name="slice-scores", task_run_name="slice-scores", cache_policy=NO_CACHE)
 def slice_base_scores(plan: EvolvePlan, round: RoundPlan) -> None:
     """Make the part's share of the base's scores, if the round works on a part."""
-    if round.part is not None and round.base_scores is not None:
-        commit = _commit(round.part.corpus)
-        slice_scores(round.base_scores, plan.base.artifact, round.part, commit)
+    part, sliced = round.part, round.base_scores
+    if part is not None and sliced is not None and sliced.committed() is None:
+        with timed(sliced):
+            slice_scores(sliced, plan.base.artifact, part, _commit(part.corpus))
 
 
 def _commit(corpus: Artifact) -> Commit:

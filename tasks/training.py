@@ -17,7 +17,7 @@ from tokensieve.artifact import Artifact, Commit, Receipt, folder_hashes
 from tokensieve.charts import StepPoint, loss_curve
 from tokensieve.models import fingerprint_of_files
 from tokensieve.planning import TrainingStep
-from tokensieve.timings import timings
+from tokensieve.timings import step_seconds, timings
 from tokensieve.training.checkpoints import Checkpoints
 
 SHOWN_STEPS = 8
@@ -111,11 +111,7 @@ def _commit(model: Artifact) -> Commit:
 def _step_rows(model: Artifact, commit: Commit) -> list[dict[str, Any]]:
     """Return the optimizer steps with their speed, where it is known."""
     rows: list[dict[str, Any]] = model.read_table(commit.receipts[0], "steps").to_pylist()
-    seconds: dict[int, float] = {}
-    for timing in timings(model):
-        seconds |= dict(enumerate(timing.step_seconds, timing.first_step))
-    for row in rows:
-        spent = seconds.get(row["step"])
+    for row, spent in zip(rows, step_seconds(timings(model), len(rows)), strict=True):
         row["tokens_per_second"] = round(row["tokens"] / spent) if spent else None
     return rows
 

@@ -1,9 +1,6 @@
 """Record how a model was trained: what it was made of, and every optimizer step."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable
-from statistics import fmean
 
 import duckdb
 import pyarrow as pa
@@ -11,7 +8,7 @@ import pyarrow as pa
 from sql.recording.artifacts import Committed, cost_of, insert
 from sql.statements import run_given
 from tokensieve.errors import DamagedError
-from tokensieve.timings import Timing, timings
+from tokensieve.timings import step_seconds, timings
 
 _MADE_OF = ("corpus", "selection", "init", "precision", "device")
 _COUNTED = ("samples", "trained_samples", "kept_tokens", "steps", "skipped_steps", "tokens")
@@ -53,15 +50,3 @@ def _steps(model: Committed) -> pa.Table:
         )
     seconds = step_seconds(timings(model.artifact), totals["steps"])
     return table.append_column("seconds", pa.array(seconds, pa.float64()))
-
-
-def step_seconds(known: Iterable[Timing], num_steps: int) -> list[float | None]:
-    """Return the seconds of each optimizer step, None where they are not known.
-
-    A step that a crash made be done again took the mean of its times.
-    """
-    seconds = defaultdict(list)
-    for timing in known:
-        for step, each in enumerate(timing.step_seconds, timing.first_step):
-            seconds[step].append(each)
-    return [fmean(seconds[n]) if n in seconds else None for n in range(1, num_steps + 1)]

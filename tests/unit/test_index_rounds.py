@@ -5,7 +5,6 @@ import pytest
 from sql import connect_published, run
 from sql import rows as named
 from sql.index import rebuild_index, update_index
-from sql.recording.trainings import step_seconds
 from tests.reading import index_content, rows
 from tests.tiny_runs import (
     A,
@@ -28,7 +27,7 @@ from tokensieve.artifact import Artifact
 from tokensieve.errors import DamagedError
 from tokensieve.runs import Outcome
 from tokensieve.storage import LocalStorage
-from tokensieve.timings import Timing
+from tokensieve.timings import Timing, step_seconds
 
 HOSTILE = "'); DROP TABLE rounds; --"
 
