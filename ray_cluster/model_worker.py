@@ -14,7 +14,7 @@ import torch
 from transformers import PreTrainedModel
 
 from tokensieve.errors import InputError
-from tokensieve.models import load_model, model_fingerprint
+from tokensieve.models import companions_fingerprint, load_model, model_fingerprint
 from tokensieve.planning import ModelSpec
 
 
@@ -89,7 +89,8 @@ def return_memory() -> None:
 
 def check_unchanged(spec: ModelSpec) -> None:
     """Raise InputError if the model is not the one that was planned with."""
-    if model_fingerprint(spec.path) != spec.fingerprint:
+    found = model_fingerprint(spec.path), companions_fingerprint(spec.path)
+    if found != (spec.fingerprint, spec.companions):
         raise InputError(
             f"{spec.path}: the model changed since the run began. Nothing was done with the new "
             "one; run the same command again to start over with it."

@@ -14,6 +14,8 @@ from tokensieve.errors import InputError, ResourceError
 from tokensieve.models import (
     check_model_directory,
     check_same_tokenizer,
+    companions,
+    companions_fingerprint,
     load_model,
     load_tokenizer,
     loading,
@@ -228,6 +230,26 @@ def test_the_fingerprint_covers_config_and_index(model, name):
     with (model / name).open("a") as file:
         file.write(" ")
     assert before != model_fingerprint(str(model))
+
+
+def test_companions_are_the_files_that_say_how_a_model_is_spoken_to(model):
+    fingerprint, numbers = companions_fingerprint(str(model)), model_fingerprint(str(model))
+    (model / "additional_chat_templates").mkdir()
+    for name in ("README.md", "MANIFEST.json", "model.safetensors.index.json"):
+        (model / name).write_text("{}")
+    assert companions_fingerprint(str(model)) == fingerprint
+
+    (model / "additional_chat_templates" / "tools.jinja").write_text("{{ messages }}")
+    (model / "generation_config.json").write_text("{}")
+    assert companions(str(model)) == [
+        "additional_chat_templates/tools.jinja",
+        "generation_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert companions_fingerprint(str(model)) != fingerprint
+    (model / "model.safetensors.index.json").unlink()
+    assert model_fingerprint(str(model)) == numbers
 
 
 def test_a_model_is_loaded_in_eval_mode_without_gradients_in_the_dtype_asked_for(model):

@@ -7,8 +7,23 @@ import pytest
 from tests.tiny_models import build_tiny_model
 from tests.tiny_plans import commit_corpus, commit_model, end_round, make_inputs
 from tokensieve.errors import InputError, SettingsError
-from tokensieve.planning import TrainPlan, check_train_given, plan_clean, plan_evolve, plan_train
-from tokensieve.settings import CleanSettings, EvolveSettings, TrainSettings
+from tokensieve.planning import (
+    TrainPlan,
+    check_train_given,
+    model_spec,
+    plan_clean,
+    plan_evolve,
+    plan_train,
+)
+from tokensieve.planning.steps import evaluation_step, scoring_step
+from tokensieve.settings import (
+    CleanSettings,
+    ClusterSettings,
+    EvaluationSettings,
+    EvolveSettings,
+    ScoringSettings,
+    TrainSettings,
+)
 from tokensieve.storage import LocalStorage
 
 NO_ID = "0123456789abcdef"
@@ -255,3 +270,20 @@ def test_the_plan_of_a_training_is_declared_with_its_run_and_round(given, cleane
     assert storage.exists(f"{plan.training.artifact.key}/PLAN.json")
     assert plan.run.planned_rounds(storage) == [plan.round]
     assert plan.run.finished_rounds(storage) == []
+
+
+def test_files_beside_the_weights_are_part_of_models_and_evaluations_and_not_of_scores(
+    given, cleaned, tmp_path
+):
+    other = shutil.copytree(given.base, tmp_path / "other")
+    (other / "generation_config.json").write_text('{"temperature": 0.5}')
+    corpus, cluster = cleaned.corpus.artifact, ClusterSettings()
+    specs = [model_spec(str(path), "float32", on_gpu=False) for path in (given.base, other)]
+
+    scores = [scoring_step(corpus, "base", spec, ScoringSettings(), cluster) for spec in specs]
+    answers = [evaluation_step(corpus, spec, EvaluationSettings(), cluster) for spec in specs]
+    models = [model_id(given, cleaned, base=spec.path) for spec in specs]
+
+    assert scores[0].artifact.id == scores[1].artifact.id
+    assert answers[0].artifact.id != answers[1].artifact.id
+    assert models[0] != models[1]

@@ -1,18 +1,20 @@
 """Models as inputs: a directory is checked before it is read, named by its content, then loaded."""
 
-from tokensieve.models.directory import (
-    check_model_directory,
+from tokensieve.models.content import (
+    companions,
+    companions_fingerprint,
     fingerprint_of_files,
-    model_context,
     model_fingerprint,
-    read_config,
 )
+from tokensieve.models.directory import check_model_directory, model_context, read_config
 from tokensieve.models.loading import load_model, resolved_dtype
 from tokensieve.models.tokenizer import check_same_tokenizer, load_tokenizer, tokenizer_fingerprint
 
 __all__ = [
     "check_model_directory",
     "check_same_tokenizer",
+    "companions",
+    "companions_fingerprint",
     "fingerprint_of_files",
     "load_model",
     "load_tokenizer",

@@ -1,4 +1,4 @@
-"""Model directories: what may lie in one, and the content that decides its numbers.
+"""Model directories: what may lie in one.
 
 Everything here reads names, sizes, JSON and safetensors headers. Nothing is imported, unpickled or
 handed to transformers, so a hostile directory is refused before any code could run.
@@ -6,17 +6,14 @@ handed to transformers, so a hostile directory is refused before any code could 
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from tokensieve.documents import canonical_json
 from tokensieve.errors import InputError, shortened
-from tokensieve.storage import file_sha256, sha256_hex
 
 _ALLOWED = {
     *(".json", ".safetensors", ".model", ".txt", ".jinja"),  # what a model is made of
@@ -24,7 +21,7 @@ _ALLOWED = {
     *(".gitattributes", ".gitignore", ".metadata", ".lock", ".tag"),  # what a download leaves
 }
 _PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".h5", ".msgpack", ".npz"}
-_INDEX = "model.safetensors.index.json"
+WEIGHTS_INDEX = "model.safetensors.index.json"
 _CONTEXT_KEYS = ("max_position_embeddings", "n_positions")
 _ANY_CONTEXT = 2**31
 _LFS_POINTER = b"version https://git-lfs"
@@ -53,28 +50,6 @@ def check_model_directory(path: str) -> None:
         elif file.suffix.lower() == ".safetensors":
             _check_safetensors(file)
     _check_weights(root)
-
-
-def model_fingerprint(path: str) -> str:
-    """Return the SHA-256 (64 hex digits) of what decides a model's numbers, never of its path.
-
-    That is the bytes of config.json, of the weights and of their index. Files are hashed in
-    threads, so it takes about as long as reading them.
-    """
-    names = sorted(file.name for file in Path(path).glob("*") if _is_decisive(file.name))
-    with ThreadPoolExecutor(max_workers=8) as threads:
-        hashes = threads.map(file_sha256, (Path(path) / name for name in names))
-        return fingerprint_of_files(dict(zip(names, hashes, strict=True)))
-
-
-def fingerprint_of_files(hashes: Mapping[str, str]) -> str:
-    """Return the `model_fingerprint` of a directory whose files have these SHA-256, by name."""
-    return sha256_hex(canonical_json({n: h for n, h in hashes.items() if _is_decisive(n)}))
-
-
-def _is_decisive(name: str) -> bool:
-    is_weights = name.endswith(".safetensors") and "/" not in name
-    return is_weights or name in ("config.json", _INDEX)
 
 
 def read_config(path: str) -> dict[str, Any]:
@@ -208,16 +183,18 @@ def _check_safetensors(file: Path) -> None:
 
 def _check_weights(root: Path) -> None:
     """Refuse a directory without weights, and an index that lists a file that is not there."""
-    if not (root / _INDEX).exists():
+    if not (root / WEIGHTS_INDEX).exists():
         if not (root / "model.safetensors").exists():
             raise InputError(
                 f"{root}: has no model.safetensors. Give a directory that save_pretrained wrote."
             )
         return
-    index = _read_json(root / _INDEX)
+    index = _read_json(root / WEIGHTS_INDEX)
     weight_map = index.get("weight_map") if isinstance(index, dict) else None
     if not isinstance(weight_map, dict):
-        raise InputError(f"{root / _INDEX}:weight_map: is missing. Fetch the file again.")
+        raise InputError(f"{root / WEIGHTS_INDEX}:weight_map: is missing. Fetch the file again.")
     present = {file.name for file in root.glob("*.safetensors")}
     for name in sorted({str(name) for name in weight_map.values()} - present):
-        raise InputError(f"{root / name}: is missing, but {_INDEX} lists it. Fetch it again.")
+        raise InputError(
+            f"{root / name}: is missing, but {WEIGHTS_INDEX} lists it. Fetch it again."
+        )

@@ -7,6 +7,7 @@ from tokensieve.errors import SettingsError
 from tokensieve.models import (
     check_model_directory,
     check_same_tokenizer,
+    companions_fingerprint,
     model_context,
     model_fingerprint,
     resolved_dtype,
@@ -25,13 +26,15 @@ class ModelSpec:
     dtype: str
     device: str
     """`cpu` or `gpu`: the last bits of its numbers, and how batches are cut, depend on it."""
+    companions: str
+    """Hash of tokenizer, chat template and generation settings: what it answers depends on them,
+    and a model trained from it has them too."""
 
 
 def model_spec(path: str, dtype: Dtype, on_gpu: bool) -> ModelSpec:
     """Return the model in `path`; InputError if the directory cannot be used."""
     check_model_directory(path)
-    device = "gpu" if on_gpu else "cpu"
-    return ModelSpec(path, model_fingerprint(path), resolved_dtype(dtype, on_gpu), device)
+    return _spec(path, model_fingerprint(path), dtype, on_gpu)
 
 
 def check_pair(base: str, reference: str, template: str) -> None:
@@ -62,6 +65,11 @@ def max_length(wanted: int | None, models: list[str]) -> int:
 def trained_spec(artifact: Artifact, dtype: Dtype, on_gpu: bool) -> ModelSpec:
     """Return a model of this workspace that is known to be trained."""
     commit = artifact.required_commit()
-    device = "gpu" if on_gpu else "cpu"
     path = str(artifact.folder(commit.receipts[0], "model"))
-    return ModelSpec(path, commit.notes["fingerprint"], resolved_dtype(dtype, on_gpu), device)
+    return _spec(path, commit.notes["fingerprint"], dtype, on_gpu)
+
+
+def _spec(path: str, fingerprint: str, dtype: Dtype, on_gpu: bool) -> ModelSpec:
+    device = "gpu" if on_gpu else "cpu"
+    resolved = resolved_dtype(dtype, on_gpu)
+    return ModelSpec(path, fingerprint, resolved, device, companions_fingerprint(path))

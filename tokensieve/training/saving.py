@@ -10,13 +10,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from tokensieve.errors import TokensieveError
-from tokensieve.models import check_model_directory, load_model
+from tokensieve.models import check_model_directory, companions, load_model
 from tokensieve.settings import TrainingSettings
 from tokensieve.training.disk import room_for
 from tokensieve.training.ranks import ALONE, Ranks
 from tokensieve.training.trainee import Trainee, enough_memory, lora_config
-
-_BESIDE_THE_WEIGHTS = {".json", ".model", ".txt", ".jinja"}
 
 
 @enough_memory()
@@ -74,17 +72,10 @@ def _put(model: torch.nn.Module, weights: dict[str, Tensor]) -> None:
 
 
 def _write(model: PreTrainedModel, init: Path, directory: Path) -> None:
-    """Write the model, with all files of `init` that are neither its weights nor its config."""
+    """Write the model, with all files of `init` that go with its weights."""
     with room_for(directory):
         model.save_pretrained(directory)
-        _copy_beside(init, directory)
+        for name in companions(str(init)):
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(init / name, directory / name)
     check_model_directory(str(directory))
-
-
-def _copy_beside(init: Path, directory: Path) -> None:
-    for file in init.iterdir():
-        is_beside = file.suffix in _BESIDE_THE_WEIGHTS and not file.name.endswith(".index.json")
-        if is_beside and file.is_file() and file.name != "config.json":
-            shutil.copyfile(file, directory / file.name)
-    if (init / "additional_chat_templates").is_dir():
-        shutil.copytree(init / "additional_chat_templates", directory / "additional_chat_templates")
