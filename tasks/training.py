@@ -1,7 +1,7 @@
 """Train models on selections, on the Ray cluster."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect import get_run_logger, task
@@ -31,7 +31,7 @@ def train_model(step: TrainingStep) -> Commit:
     """
     [commit] = _trained([step])
     rows = _step_rows(step.artifact, commit)
-    for line in _lines(rows):
+    for line in [*_lines(rows), _samples_line(commit.totals)]:
         print(line, file=sys.stderr)
     create_table_artifact(_spread(rows, 100), key="steps", description="Optimizer steps")
     points = [
@@ -127,6 +127,14 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
             f"{row['kept_tokens']:>10,}{speed:>10}"
         )
     return lines
+
+
+def _samples_line(totals: Mapping[str, int]) -> str:
+    """Return how many of the samples were trained on, and what became of steps without one."""
+    trained, samples = totals["trained_samples"], totals["samples"]
+    line = f"  {trained:,} of {samples:,} samples have tokens to train on"
+    skipped = totals["skipped_steps"]
+    return f"{line}; steps without any, which were skipped: {skipped:,}" if skipped else line
 
 
 def _spread(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:

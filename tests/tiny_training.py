@@ -36,13 +36,15 @@ def tiny_shard(lengths: list[int] = LENGTHS, vocab_size: int = 512) -> Shard:
     )
 
 
-def tiny_data(weight_T: np.ndarray | None = None, lengths: list[int] = LENGTHS) -> TrainingData:
+def tiny_data(
+    weight_T: np.ndarray | None = None, lengths: list[int] = LENGTHS, keep_empty: bool = False
+) -> TrainingData:
     """Return `tiny_shard` with weights. Unless they are given, 0.6 of the responses have 1."""
     shard = tiny_shard(lengths)
     if weight_T is None:
         kept_T = np.random.default_rng(1).random(len(shard.response_T)) < 0.6
         weight_T = kept_T & shard.response_T
-    return TrainingData.joined([(shard, weight_T.astype(np.float32))])
+    return TrainingData.joined([(shard, weight_T.astype(np.float32))], keep_empty)
 
 
 def build_tied_model(directory: Path) -> Path:
@@ -56,12 +58,14 @@ def build_tied_model(directory: Path) -> Path:
     return directory
 
 
-def tiny_step(storage: LocalStorage, init: str, settings: TrainingSettings) -> TrainingStep:
+def tiny_step(
+    storage: LocalStorage, init: str, settings: TrainingSettings, keep_empty: bool = False
+) -> TrainingStep:
     """Return the declared training of `init` on a corpus of two shards, with STEP_KEPT."""
     samples = [Sample(f"s{n}", "one", (n, n + 1, n + 2, n + 3)) for n in range(6)]
     weights = [int(token < kept) for kept in STEP_KEPT for token in range(3)]
     corpus = make_corpus(storage, [samples[:4], samples[4:]])
-    selection = make_selection(corpus, [weights[:12], weights[12:]])
+    selection = make_selection(corpus, [weights[:12], weights[12:]], keep_empty=keep_empty)
     spec = model_spec(init, "float32", on_gpu=False)
     step = training_step(selection, corpus, spec, settings, ClusterSettings())
     step.artifact.declare()

@@ -86,9 +86,11 @@ def make_selection(
     weights: Sequence[Sequence[float]],
     unscorable: Sequence[Sequence[bool]] | None = None,
     scores: dict[str, Artifact] | None = None,
+    keep_empty: bool = False,
 ) -> Artifact:
     """Return a committed selection: weights of all response tokens, shard by shard."""
     plan = {"corpus": corpus.id, "num_shards": len(weights), "content": repr([weights, unscorable])}
+    plan["keep_empty"] = keep_empty
     plan |= {"scores": {role: artifact.id for role, artifact in (scores or {}).items()}}
     selection = Artifact(corpus.storage, "selections", plan)
     selection.declare()
@@ -99,7 +101,7 @@ def make_selection(
         score_T = np.where(shard.response_T, 0.0, np.nan)
         if unscorable is not None:
             score_T[shard.response_T] = np.where(unscorable[number], np.nan, 0.0)
-        tables, counts = selection_tables(shard, score_T, weight_T, keep_empty=False)
+        tables, counts = selection_tables(shard, score_T, weight_T, keep_empty)
         selection.publish(number, tables, counts)
     selection.commit()
     return selection

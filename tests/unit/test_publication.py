@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
 from tasks.training import _commit as commit_model
+from tasks.training import _samples_line as samples_line
 from tests.scripts import REPOSITORY
 from tests.tiny_models import build_tiny_model
 from tests.tiny_training import STEP_KEPT, tiny_step
@@ -124,6 +125,20 @@ def test_the_manifest_says_what_the_model_was_trained_on(made):
         "tokens": 11,  # each sample is read up to its last kept token, without that
     }
     assert manifest.keys() == {*model.plan, "model", "counts", "last_loss", "versions"}
+
+
+def test_samples_that_a_selection_keeps_empty_have_their_places_in_the_steps(init, tmp_path):
+    settings = SETTINGS["full"].model_copy(update={"step_samples": 1})
+
+    model = trained(tiny_step(LocalStorage(tmp_path), str(init), settings, keep_empty=True))
+
+    counts = model.required_receipt(0).counts
+    assert (counts["steps"], counts["skipped_steps"], counts["trained_samples"]) == (6, 1, 5)
+    steps = model.read_table(model.required_receipt(0), "steps")
+    assert steps["loss"].null_count == 1
+    assert samples_line(counts) == (
+        "  5 of 6 samples have tokens to train on; steps without any, which were skipped: 1"
+    )
 
 
 def test_every_step_is_published(made):

@@ -25,7 +25,6 @@ from tokensieve.training import (
     Trainee,
     TrainingState,
     load_trainee,
-    steps,
     train,
     trainee,
 )
@@ -184,17 +183,21 @@ def test_a_gradient_longer_than_the_limit_is_scaled_down_to_it(path, monkeypatch
     assert torch.equal(updated[2], updated[0])
 
 
-def test_a_step_without_a_weight_is_skipped_and_recorded(model, monkeypatch):
-    data = tiny_data()  # sample 4 has no weight
-    plan = [[np.array([0, 1])], [np.array([4])], [np.array([2, 3])]]
-    monkeypatch.setattr(steps, "plan_steps", lambda data, settings: plan)
+def test_a_step_of_samples_without_a_weight_is_skipped_and_recorded(model):
+    data = tiny_data(keep_empty=True)  # sample 4 has no weight
     watch = States()
-    records = train(Trainee(model), data, FULL, observer=watch)
-    assert [record.loss is None for record in records] == [False, True, False]
-    assert records[1].kept_tokens == records[1].tokens == 0
-    assert records[1].gradient_norm is None
-    assert watch.states[-1].num_updates == 2
+    records = train(Trainee(model), data, changed(FULL, step_samples=1), observer=watch)
+    [skipped] = [record for record in records if record.loss is None]
+    assert (skipped.kept_tokens, skipped.tokens, skipped.gradient_norm) == (0, 0, None)
+    assert len(records) == 5
+    assert watch.states[-1].num_updates == 4
     assert all(p.isfinite().all() for p in model.parameters())
+
+
+def test_samples_without_a_weight_have_no_place_in_a_step_unless_they_are_kept(model):
+    records = train(Trainee(model), tiny_data(), changed(FULL, step_samples=1))
+    assert len(records) == 4
+    assert all(record.kept_tokens > 0 for record in records)
 
 
 class States(Observer):

@@ -1,11 +1,14 @@
 """What a step is made of: samples, forward passes, learning rates, and the share of each token."""
 
+import tracemalloc
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tests.tiny_training import tiny_data, tiny_shard
+from tokensieve.corpus import Shard
 from tokensieve.errors import InputError
 from tokensieve.settings import TrainingSettings
 from tokensieve.training import TrainingData
@@ -57,6 +60,23 @@ def test_shards_are_joined_in_order_whatever_their_sizes():
     assert joined.needed_N.tolist() == [2, 0, 2, *one.needed_N]
     assert joined.num_response_N.tolist() == [1, 0, 2, 7, 2, 4, 10, 3]
     assert TrainingData.joined([]).num_samples == 0
+
+
+def test_a_token_takes_nine_bytes_of_memory_and_hardly_more_while_shards_are_joined():
+    def shards() -> Iterator[tuple[Shard, np.ndarray]]:
+        for _ in range(20):
+            shard = tiny_shard([500] * 100)
+            yield shard, shard.response_T.astype(np.float32)
+
+    tracemalloc.start()
+    data = TrainingData.joined(shards())
+    stays, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    num_tokens = len(data.input_ids_T)
+    assert num_tokens == 1_000_000
+    assert stays / num_tokens < 9.5
+    assert most / num_tokens < 13  # of which a shard at hand is 3
 
 
 @pytest.mark.parametrize("token", [0, 1, 9])

@@ -48,7 +48,8 @@ class SelectionSettings(Settings):
     seed: int = 0
     """Seed of methods that draw."""
     keep_empty: bool = False
-    """Leave samples without a trained token in the training view."""
+    """Leave samples without a trained token in the training view and in the steps of a training;
+    a step of nothing else is skipped and counted."""
 
 
 class LoraSettings(Settings):

@@ -19,16 +19,18 @@ from tokensieve.settings import Normaliser, TrainingSettings
 from tokensieve.training.data import TrainingData
 
 Step = list[Int64s]
-"""The samples of one optimizer step, as batches: one for each forward pass."""
+"""The samples of one optimizer step, as batches: one for each forward pass. None: it is skipped."""
 
 
 def plan_steps(data: TrainingData, settings: TrainingSettings) -> list[Step]:
     """Return the steps of all epochs. Each epoch has its own order, drawn from the seed.
 
-    Samples without a weight are left out. In a step, samples of like length share a batch, within
-    the budget of tokens. Raises InputError if there is nothing to train on.
+    Samples without a weight are in no batch, and have no place in a step unless the data keeps
+    them: then all samples of a step may be without one. In a step, samples of like length share a
+    batch, within the budget of tokens. Raises InputError if there is nothing to train on.
     """
     trained = np.flatnonzero(data.needed_N)
+    placed = np.arange(data.num_samples) if data.keep_empty else trained
     if not len(trained):
         raise InputError(
             f"training: none of the {data.num_samples} samples has a token with a weight. "
@@ -36,7 +38,7 @@ def plan_steps(data: TrainingData, settings: TrainingSettings) -> list[Step]:
         )
     steps = []
     for epoch in range(settings.epochs):
-        order = np.random.default_rng([settings.seed, epoch]).permutation(trained)
+        order = np.random.default_rng([settings.seed, epoch]).permutation(placed)
         for start in range(0, len(order), settings.step_samples):
             samples = order[start : start + settings.step_samples]
             batches = plan_batches(data.needed_N[samples], settings.batch_tokens)

@@ -97,7 +97,8 @@ def read_training_data(model: Artifact) -> TrainingData:
     """Return the corpus of the declared model with the weights of its selection."""
     corpus = load_artifact(model.storage, "corpora", model.plan["corpus"])
     selection = load_artifact(model.storage, "selections", model.plan["selection"])
-    return TrainingData.joined(_weighted_shards(corpus, selection))
+    keep_empty = selection.plan["keep_empty"]
+    return TrainingData.joined(_weighted_shards(corpus, selection), keep_empty)
 
 
 def _weighted_shards(corpus: Artifact, selection: Artifact) -> Iterator[tuple[Shard, Float32s]]:

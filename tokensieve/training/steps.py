@@ -59,15 +59,15 @@ class Steps:
         """Do the next step; return whether the state after it is wanted."""
         number = len(self.records)
         step = self._steps[number]
-        samples = np.concatenate(step)
-        kept_tokens = int(self._data.num_kept_N[samples].sum())
         rate = learning_rate(number, len(self._steps), self._settings)
-        if kept_tokens == 0:
+        if not step:
             self.records.append(StepRecord(number + 1, None, rate, 0, 0, None))
             return False
         loss, norm, wanted = self._agreed(self._backward(number), wants_state)
         self._check_finite(step, loss, norm)
         self._update(rate, norm)
+        samples = np.concatenate(step)
+        kept_tokens = int(self._data.num_kept_N[samples].sum())
         tokens = int(self._data.needed_N[samples].sum())
         self.records.append(StepRecord(number + 1, loss, rate, kept_tokens, tokens, norm))
         return wanted
