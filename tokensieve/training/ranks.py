@@ -92,8 +92,9 @@ def shard_over_ranks(trainee: Trainee) -> None:
 
     Every process calls this with the same model, before `train`. With the nccl backend it goes from
     wherever it is to the GPUs, layer by layer, so none has to hold it whole. A layer's weights are
-    gathered when it computes, and its gradients are added up and dealt out when it is done; so
-    every process has to do the same number of passes, and `train` sees to that. Weights travel in
+    gathered when it computes, and its gradients are added up and dealt out after every pass: until
+    the end of a step they would take as much memory as a model that is not sharded. So every
+    process has to do the same number of passes, and `train` sees to that. Weights travel in
     float32.
     """
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
