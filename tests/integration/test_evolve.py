@@ -97,8 +97,7 @@ def test_the_index_knows_the_rounds_their_steps_and_what_they_cost(evolved, work
     assert rows(
         storage, "SELECT round, step FROM step_costs WHERE seconds IS NOT NULL ORDER BY ALL"
     ) == [
-        (0, "model"),
-        (0, "selection"),
+        *((0, step) for step in ("corpus", "model", "selection")),
         *(
             (number, step)
             for number in (1, 2)

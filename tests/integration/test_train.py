@@ -113,7 +113,13 @@ def test_a_schedule_gives_the_same_settings_as_json(trained, cleaned, models, mo
     assert train(parameters) == trained
 
 
-@pytest.mark.parametrize("fsdp", [False, True], ids=["each has all weights", "sharded"])
+@pytest.mark.parametrize(
+    "fsdp",
+    [
+        pytest.param(False, id="each has all weights"),
+        pytest.param(True, id="sharded", marks=pytest.mark.slow),
+    ],
+)
 def test_two_processes_train_the_model_that_one_trains(trained, cleaned, models, tmp_path, fsdp):
     workspace, selection = cleaned
     shutil.copytree(workspace, tmp_path / "w", ignore=shutil.ignore_patterns("models", "train-*"))

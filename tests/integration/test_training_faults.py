@@ -165,8 +165,7 @@ LOST = 8
         ("before_model:0", LOST),
         ("after_shard_publish:0", LOST),
         ("after_receipt:0", 0),
-        ("before_commit:0", -signal.SIGKILL),  # from here on it is the flow that is killed
-        ("after_commit:0", -signal.SIGKILL),
+        ("after_commit:0", -signal.SIGKILL),  # from here on it is the flow that is killed
         ("before_index_swap:0", -signal.SIGKILL),
     ],
 )
@@ -224,9 +223,7 @@ def evolved(evolving, directory) -> dict[str, str]:
     "moment",
     [
         "runs/*/round-000.json",  # between two rounds, before the index
-        "runs/*/round-001-plan.json",
         "runs/*/round-002-plan.json",  # in the middle of scoring
-        "selections/*/train/*.parquet",
         "runs/*/round-002.json",  # after the last round, before its end
     ],
 )
