@@ -18,12 +18,15 @@ from tokensieve.storage import LocalStorage
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "ray_cluster")
 
-SMALL = {"corpus": 120, "general": 60, "base": 30, "reference": 90}
+SMALL = {"holdout": 12, "corpus": 120, "general": 60, "base": 30, "reference": 90}
 
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory):
     return tmp_path_factory.mktemp("demo")
+
+
+ROWS = (*METHODS, "self-evolving")
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +104,16 @@ def test_the_report_has_a_row_for_each_method_and_commands_that_name_the_workspa
 ):
     lines = printed(report).splitlines()
 
-    rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip().startswith(METHODS)}
-    assert list(rows) == list(METHODS)
+    heading = next(n for n, line in enumerate(lines) if line.split()[:2] == ["method", "corrupted"])
+    rows = {line.split()[0]: line.split()[1:] for line in lines[heading + 2 :][: len(ROWS)]}
+    assert list(rows) == list(ROWS)
     for method, cells in rows.items():
         removal = report.removals[method]
         expected = (*removal.by_kind.values(), removal.noise, removal.clean)
         assert cells == [f"{share:.0%}" for share in expected]
     commands = lines[lines.index("Try next") + 1 :]
     assert [command.split()[:2] for command in commands] == [
-        ["tokensieve", name] for name in ("status", "sql", "sql")
+        ["tokensieve", name] for name in ("status", "history", "sql", "sql")
     ]
     assert all(workspace.name in command for command in commands)
 
@@ -130,9 +134,25 @@ def test_a_small_report_reads_as_written_here(report):
     assert "\nask so {[-garbage-] left}[- out-] end\n" in text
 
 
-def test_status_calls_all_three_runs_done(report, workspace):
+def test_status_calls_every_run_done(report, workspace):
     lines = describe_runs(LocalStorage(workspace)).splitlines()
 
     states = dict(line.split(": ") for line in lines if not line.startswith(" "))
-    assert sorted(name.rsplit("-", 1)[0] for name in states) == sorted(METHODS)
+    assert sorted(name.rsplit("-", 1)[0] for name in states) == sorted([*METHODS, "evolve"])
     assert set(states.values()) == {"done"}
+
+
+def test_the_reference_evolves_on_the_noisy_corpus_itself(report, workspace):
+    with sql.connect_published(LocalStorage(workspace)) as connection:
+        rounds = connection.execute(
+            "select round, promoted, kept_share from rounds join round_stats using (run, round) "
+            "where run = ? order by round",
+            [report.evolution.run],
+        ).fetchall()
+    removal = report.removals["self-evolving"]
+
+    assert [number for number, *_ in rounds] == [0, 1, 2]
+    assert rounds[0][1:] == (True, 1.0)
+    assert [round(share, 2) for *_, share in rounds[1:]] == [0.6, 0.6]
+    assert 0.3 < removal.clean < 0.5  # 40 % of all tokens go, clean or not
+    assert report.evolution.history in printed(report)
