@@ -2,6 +2,10 @@
 
 Ray Train places the processes and starts torch.distributed; the loop is ours, and goes on from its
 own checkpoint. Whether lost processes are started again is decided here.
+
+ray.train is imported by the processes that train only. It brings Ray Data, which registers Arrow
+types that are made from the metadata of whatever Parquet file their process opens; this process
+opens files of others.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,9 +13,6 @@ from typing import Any
 
 import ray
 from ray.exceptions import RayError
-from ray.train import FailureConfig, RunConfig, ScalingConfig, TrainingFailedError, get_context
-from ray.train.torch import TorchConfig, TorchTrainer
-from ray.train.v2._internal.exceptions import RayTrainError
 
 from ray_cluster.cluster import Cluster
 from ray_cluster.model_worker import ModelWorker, check_unchanged
@@ -20,9 +21,6 @@ from ray_cluster.worker_pool import MAX_ATTEMPTS, WorkerPool
 from tokensieve.artifact import load_artifact
 from tokensieve.errors import ResourceError, ServiceError, TokensieveError, shortened
 from tokensieve.training import Place, Ranks, train_artifact
-
-_LOST = (RayError, RayTrainError, RuntimeError, ConnectionError)
-"""What is raised for a lost process: by Ray, and by torch.distributed in those it worked with."""
 
 
 def train_over_ranks(
@@ -61,6 +59,8 @@ class RankTrainer:
 
     def run(self, job: TrainingJob) -> None:
         """Train and publish the job's model."""
+        from ray.train import TrainingFailedError
+
         tokens_before = self._tokens_done
         for _ in range(MAX_ATTEMPTS):
             self._tokens_done = tokens_before  # the next processes count from their checkpoint on
@@ -77,6 +77,9 @@ class RankTrainer:
 
     def train(self, job: TrainingJob) -> None:
         """Train with new processes until they have published the model, or one has failed."""
+        from ray.train import FailureConfig, RunConfig, ScalingConfig
+        from ray.train.torch import TorchConfig, TorchTrainer
+
         use_gpu = "GPU" in self._share
         place = {"num_gpus": float(use_gpu), "fsdp": self._fsdp}
         with job.storage.scratch() as scratch:
@@ -122,15 +125,24 @@ def _share(num_ranks: int, on_gpu: bool) -> dict[str, float]:
 
 
 def _cause(error: Exception) -> Exception | None:
-    """Return what a process raised by itself, ours first; None if processes were only lost."""
+    """Return what a process raised by itself, ours first; None if processes were only lost.
+
+    For a lost process Ray raises its own errors, and torch.distributed others in those that it
+    worked with.
+    """
+    from ray.train.v2._internal.exceptions import RayTrainError
+
+    lost = (RayError, RayTrainError, RuntimeError, ConnectionError)
     failures = getattr(error, "worker_failures", {}).values()
     ours = [failure for failure in failures if isinstance(failure, TokensieveError)]
-    others = [failure for failure in failures if not isinstance(failure, _LOST)]
+    others = [failure for failure in failures if not isinstance(failure, lost)]
     return next(iter(ours + others), None)
 
 
 def _train_as_rank(config: dict[str, Any]) -> None:
     """Do one process's part. Runs inside Ray Train."""
+    from ray.train import get_context
+
     job: TrainingJob = config["job"]
     context = get_context()
     ranks = Ranks(context.get_world_rank(), context.get_world_size())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scripts import run_script
 from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -120,3 +121,12 @@ def test_the_command_line_answers_without_loading_models_or_servers():
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_no_process_that_opens_files_of_others_knows_the_arrow_types_of_ray_data():
+    done = run_script(
+        "import sys, ray_cluster.rank_training, tasks.training\n"
+        "print([name for name in sys.modules if name.startswith(('ray.data', 'ray.train'))])"
+    )
+
+    assert done.stdout == "[]\n", done.stderr
