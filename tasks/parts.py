@@ -3,7 +3,6 @@
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tokensieve.artifact import Artifact, Commit
 from tokensieve.parts import cut_part, slice_scores
 from tokensieve.planning import EvolvePlan, RoundPlan, WarmupPlan
 from tokensieve.timings import timed
@@ -15,7 +14,7 @@ def cut_corpus(round: RoundPlan | WarmupPlan) -> None:
     part = round.part
     if part is not None and part.artifact.committed() is None:
         with timed(part.artifact):
-            cut_part(part, _commit(part.corpus))
+            cut_part(part, part.corpus.required_commit())
 
 
 @task(name="slice-scores", task_run_name="slice-scores", cache_policy=NO_CACHE)
@@ -24,10 +23,4 @@ def slice_base_scores(plan: EvolvePlan, round: RoundPlan) -> None:
     part, sliced = round.part, round.base_scores
     if part is not None and sliced is not None and sliced.committed() is None:
         with timed(sliced):
-            slice_scores(sliced, plan.base.artifact, part, _commit(part.corpus))
-
-
-def _commit(corpus: Artifact) -> Commit:
-    commit = corpus.committed()
-    assert commit is not None, "the flow makes the corpus first"
-    return commit
+            slice_scores(sliced, plan.base.artifact, part, part.corpus.required_commit())

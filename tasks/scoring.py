@@ -43,8 +43,7 @@ def score_corpus(step: ScoringStep) -> Commit:
 
 def _score_shards(step: ScoringStep) -> None:
     """Score the shards that are not there yet."""
-    scores, corpus = step.artifact, step.corpus.committed()
-    assert corpus is not None, "the flow makes the corpus first"
+    scores, corpus = step.artifact, step.corpus.required_commit()
     finished = scores.done_shards()
     jobs = [
         ScoringJob(scores.storage, step.corpus.id, scores.id, step.model, step.settings, shard)

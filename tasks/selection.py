@@ -74,6 +74,4 @@ class _EvidenceReader:
 
 
 def _with_commit(artifact: Artifact) -> tuple[Artifact, Commit]:
-    commit = artifact.committed()
-    assert commit is not None, f"{artifact.key}: the flow makes it first"
-    return artifact, commit
+    return artifact, artifact.required_commit()

@@ -91,9 +91,7 @@ def _nothing(receipt: Receipt) -> None:
 
 def _num_tokens(step: TrainingStep) -> int:
     """Return about how many tokens the training runs through the model."""
-    selection = step.selection.committed()
-    assert selection is not None, "the flow selects first"
-    return selection.totals["tokens"] * step.settings.epochs
+    return step.selection.required_commit().totals["tokens"] * step.settings.epochs
 
 
 def _commit(model: Artifact) -> Commit:

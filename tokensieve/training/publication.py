@@ -102,9 +102,7 @@ def read_training_data(model: Artifact) -> TrainingData:
 
 
 def _weighted_shards(corpus: Artifact, selection: Artifact) -> Iterator[tuple[Shard, Float32s]]:
-    samples, weights = corpus.committed(), selection.committed()
-    assert samples is not None, f"{corpus.key}: the flow makes it before it is trained on"
-    assert weights is not None, f"{selection.key}: the flow makes it before it is trained on"
+    samples, weights = corpus.required_commit(), selection.required_commit()
     for number, receipt in enumerate(weights.receipts):
         shard = read_shard(corpus, samples, number)
         table = selection.read_table(receipt, "shards", columns=["sample_id", "weight"])
