@@ -69,6 +69,9 @@ class ScoringStep:
     model: ModelSpec
     settings: ScoringSettings
     cluster: ClusterSettings
+    columns: tuple[str, ...]
+    context: tuple[int, ...] | None
+    """What stands before each answer instead of its prompt. Unset: the prompt itself."""
 
 
 @dataclass(frozen=True)
@@ -147,9 +150,11 @@ def scoring_step(
     model: ModelSpec,
     settings: ScoringSettings,
     cluster: ClusterSettings,
+    columns: tuple[str, ...] = SCORE_COLUMNS,
+    context: tuple[int, ...] | None = None,
 ) -> ScoringStep:
     """Return how a corpus is scored."""
-    plan = {
+    plan: dict[str, Any] = {
         "kind": "scores",
         "code": CODE_VERSION,
         "num_shards": corpus.num_shards,
@@ -158,10 +163,14 @@ def scoring_step(
         "dtype": model.dtype,
         "device": model.device,
         "batch_tokens": device_batch_tokens(settings.batch_tokens, model.device == "gpu"),
-        "columns": list(SCORE_COLUMNS),
+        "columns": list(columns),
     }
+    if any("attention" in column for column in columns):
+        plan["attention_layer"] = settings.attention_layer
+    if context is not None:
+        plan["context"] = list(context)
     artifact = Artifact(corpus.storage, "scores", plan)
-    return ScoringStep(artifact, corpus, role, model, settings, cluster)
+    return ScoringStep(artifact, corpus, role, model, settings, cluster, columns, context)
 
 
 def selection_step(

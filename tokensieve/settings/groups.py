@@ -34,6 +34,9 @@ class ScoringSettings(Settings):
     """Largest number of tokens in a batch, padding included. A CPU never takes more than 1024."""
     max_non_finite: float = Field(default=0.001, ge=0, le=1)
     """Share of response tokens with a non-finite score above which a model is refused."""
+    attention_layer: int = -1
+    """Layer whose attention is scored, for methods that look at it: from 0, or from the end if
+    below 0."""
 
 
 class SelectionSettings(Settings):
