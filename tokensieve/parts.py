@@ -155,7 +155,7 @@ def _score_counts(table: pa.Table, whole: Shard, span: Span) -> dict[str, int]:
     bounds = slice(int(whole.offsets_N1[span.start]), int(whole.offsets_N1[span.end]))
     num_response = int(whole.response_T[bounds].sum())
     num_scorable = int(whole.scorable_T[bounds].sum())
-    values = table["nll"].combine_chunks().flatten()
+    values = table.column(1).combine_chunks().flatten()  # all columns lack the same scores
     num_scored = len(values) - values.null_count
     return {
         "tokens": bounds.stop - bounds.start,

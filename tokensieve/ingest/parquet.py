@@ -22,12 +22,20 @@ def open_parquet(path: str) -> Table:
     """Return the table in a Parquet file; InputError if it is damaged, encrypted or excessive."""
     _check_footer(path)
     with reading(path):
-        file = _open(path)
-        _check_limit(path, file.metadata.num_columns, _MAX_COLUMNS, "columns")
-        _check_limit(path, file.metadata.num_row_groups, _MAX_ROW_GROUPS, "row groups")
-        schema = file.schema_arrow
+        schema = checked_file(path, pa.OSFile(path)).schema_arrow
         columns = columns_to_read(path, schema)
     return Table(schema, columns, _batches(path, columns))
+
+
+def checked_file(path: str, source: pa.NativeFile) -> pq.ParquetFile:
+    """Return the Parquet file in `source`; InputError, of `path`, if it is of excessive shape.
+
+    Whether it is whole is for the caller to find out before: `check_ending`.
+    """
+    file = _open(source)
+    _check_limit(path, file.metadata.num_columns, _MAX_COLUMNS, "columns")
+    _check_limit(path, file.metadata.num_row_groups, _MAX_ROW_GROUPS, "row groups")
+    return file
 
 
 def warn_of_joined_files(path: str) -> list[str]:
@@ -48,9 +56,9 @@ def warn_of_joined_files(path: str) -> list[str]:
     return []
 
 
-def _open(path: str) -> pq.ParquetFile:
+def _open(source: pa.NativeFile) -> pq.ParquetFile:
     return pq.ParquetFile(
-        pa.OSFile(path),  # not the path: only a file of exactly this name
+        source,  # not a path: only a file of exactly this name
         page_checksum_verification=True,
         thrift_string_size_limit=_MAX_FOOTER_BYTES,
         thrift_container_size_limit=_MAX_FOOTER_BYTES,
@@ -59,7 +67,7 @@ def _open(path: str) -> pq.ParquetFile:
 
 def _batches(path: str, columns: list[str]) -> Callable[[int], Batches]:
     def read(row: int) -> Batches:
-        file = _open(path)
+        file = _open(pa.OSFile(path))
         sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         starts = list(accumulate(sizes, initial=0))
         groups = [n for n in range(len(sizes)) if starts[n + 1] > row]
@@ -79,11 +87,15 @@ def _check_limit(path: str, count: int, limit: int, what: str) -> None:
 
 
 def _check_footer(path: str) -> None:
-    """Raise InputError if the file does not end like a whole Parquet file that can be read."""
     size = file_size(path)
     with open_regular(path) as file, reading(path):
         file.seek(max(size - _TAIL_BYTES, 0))
-        tail = file.read(_TAIL_BYTES)
+        check_ending(path, size, file.read(_TAIL_BYTES))
+
+
+def check_ending(path: str, size: int, ending: bytes) -> None:
+    """Raise InputError if a file of this size and ending is no whole Parquet file we can read."""
+    tail = ending[-_TAIL_BYTES:]
     if tail[4:] == b"PARE":
         raise InputError(f"{path}: is encrypted. Decrypt it first.")
     length = int.from_bytes(tail[:4], "little")
