@@ -9,10 +9,10 @@ Run again after any crash: what is finished is found, and only the rest is done.
 
 from prefect import flow
 
+from flows.evidence import collect_evidence
 from tasks.corpus import make_corpus
 from tasks.planning import plan_run
 from tasks.record import begin_attempt, record_round
-from tasks.scoring import score_corpus
 from tasks.selection import select_tokens
 from tasks.summary import Summary, summarise_round
 from tokensieve.settings import CleanSettings
@@ -24,8 +24,7 @@ def clean(settings: CleanSettings) -> Summary:
     plan = plan_run(settings)
     begin_attempt(plan.storage, plan.run)
     make_corpus(plan.corpus)
-    for scoring in plan.scorings:
-        score_corpus(scoring)
+    collect_evidence(plan.evidence)
     select_tokens(plan.selection)
     record_round(plan.storage, plan.run, plan.round)
     return summarise_round(plan.storage, plan.run, plan.round)

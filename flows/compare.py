@@ -10,6 +10,7 @@ Scores, models and evaluations are artifacts: another arm or seed does nothing a
 
 from prefect import flow
 
+from flows.evidence import collect_evidence
 from flows.evolve import evolve
 from tasks.comparison import (
     Comparison,
@@ -30,8 +31,8 @@ from tokensieve.planning import (
     WarmupPlan,
     base_on_holdout,
     evolve_settings,
+    plan_arm_evidence,
     plan_arms,
-    plan_scorings,
     plan_warmup,
 )
 from tokensieve.settings import CompareSettings
@@ -48,10 +49,10 @@ def compare(settings: CompareSettings) -> Comparison:
     warmup = plan_warmup(plan)
     if warmup is not None:
         make_reference(warmup)
-    scorings = plan_scorings(plan, warmup)
-    for scoring in (*scorings, base_on_holdout(plan)):
-        score_corpus(scoring)
-    arms = plan_arms(plan, scorings)
+    evidence = plan_arm_evidence(plan, warmup)
+    collect_evidence(evidence)
+    score_corpus(base_on_holdout(plan))
+    arms = plan_arms(plan, evidence)
     for arm in arms:
         select_tokens(arm.selection)
     train_models([arm.training for arm in arms])

@@ -11,6 +11,7 @@ state is in the artifacts: run it again after any crash.
 
 from prefect import flow
 
+from flows.evidence import collect_evidence
 from tasks.corpus import check_held_out, make_corpus
 from tasks.evolution import Evolution, summarise_evolution
 from tasks.gate import judge_reference, stop_if_idle
@@ -50,8 +51,7 @@ def do_round(plan: EvolvePlan, round: RoundPlan) -> None:
     if round.base_scores is not None:
         score_corpus(plan.base)
         slice_base_scores(plan, round)
-    if round.reference is not None:
-        score_corpus(round.reference)
+    collect_evidence(round.evidence)
     select_tokens(round.selection)
     train_model(round.training)
     held_out = held_out_steps(plan, round)

@@ -151,10 +151,10 @@ def summarise_comparison(plan: ComparePlan, base: ScoringStep) -> Comparison:
 def _notes(plan: ComparePlan) -> list[str]:
     """Return what the intervals and seconds leave out."""
     notes = ["Seconds are those of this machine: self-evolving trained alone, others side by side."]
-    if "reference" not in plan.roles:
+    if not plan.needs_reference:
         return notes
     notes.append("One reference serves all seeds: the intervals leave its own chance out.")
-    if plan.reference is None and "warmup" not in plan.corpora:
+    if "reference" not in plan.models and "warmup" not in plan.corpora:
         notes.append(
             "It was warmed up on the first part of the corpus, which it then scores: its influence "
             "there is partly memory. Give --warmup or --reference to keep them apart."

@@ -16,7 +16,7 @@ from tokensieve.ingest.shard import BuiltShard, build_shard
 from tokensieve.models import load_model
 from tokensieve.planning import CleanPlan, plan_clean
 from tokensieve.scoring import score_shard
-from tokensieve.selection import selection_tables
+from tokensieve.selection import Decision, selection_tables
 from tokensieve.settings import CleanSettings
 
 SAMPLE_TOKENS = 16_384
@@ -78,7 +78,7 @@ def _costs(plan: CleanPlan, shard: Shard, tokens: int) -> dict[str, str]:
         return {"time": "seconds: the method needs no model"}
     cluster = connect(plan.settings.cluster)
     measured = _measured(plan, shard, cluster.gpus_per_worker)
-    todo = [step.role for step in plan.scorings if step.artifact.committed() is None]
+    todo = [step.role for step in plan.evidence.scorings if step.artifact.committed() is None]
     seconds = tokens * measured.seconds_per_token * len(todo) / cluster.num_workers
     free = psutil.disk_usage(str(_existing(plan))).free
     return {
@@ -102,7 +102,7 @@ def _measured(plan: CleanPlan, shard: Shard, num_gpus: float) -> Measured:
     num_tokens = max(1, len(part.input_ids_T))
     score_T = columns["nll"].astype(np.float64)
     weight_T = (~np.isnan(columns["nll"])).astype(np.float32)
-    selection, _ = selection_tables(part, score_T, weight_T, keep_empty=True)
+    selection, _ = selection_tables(part, Decision(score_T, weight_T), keep_empty=True)
     scores = [scores_table(part, columns)] * len(plan.models)
     tables = [part.to_table(), *scores, *selection.values()]
     return Measured(

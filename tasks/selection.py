@@ -1,17 +1,18 @@
 """Decide the weight of every token of a corpus."""
 
 from dataclasses import asdict
+from functools import partial
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.progress import step_progress
-from tokensieve.artifact import Artifact, Commit
-from tokensieve.corpus import Float32s, Shard, read_shard, score_column
-from tokensieve.methods import Evidence, Method, find_method
+from tokensieve.artifact import Commit
+from tokensieve.evidence import EvidenceReader
+from tokensieve.methods import Method, Selector, Source, chosen_method, deferred
+from tokensieve.models import input_embeddings
 from tokensieve.planning import SelectionStep
-from tokensieve.selection import select_shard, selection_tables
-from tokensieve.thresholds import find_thresholds
+from tokensieve.selection import selection_tables
 from tokensieve.timings import timed
 
 
@@ -29,49 +30,32 @@ def select_tokens(step: SelectionStep) -> Commit:
 
 
 def _selected(step: SelectionStep) -> Commit:
-    """Find the thresholds, and select the shards that are not there yet."""
+    """Make the method ready for the corpus, and select the shards that are not there yet."""
     selection, settings = step.artifact, step.settings
-    method = find_method(settings.method)
-    rule, evidence = method.rule(settings), _EvidenceReader(step, method)
-    thresholds = find_thresholds(
-        lambda shard: method.scored(evidence.read(shard)), selection.num_shards, rule
-    )
+    method = chosen_method(settings)
+    method = deferred(method) if method.each_step else method
+    source = _source(step, method)
+    selector = Selector.of(method, settings, source)
     with step_progress(f"select {method.name}", selection.num_shards, unit="shards") as bar:
         for shard in range(selection.num_shards):
             if selection.receipt(shard) is None:
-                seen = evidence.read(shard)
-                scored = method.scored(seen)
-                weight_T = select_shard(scored, shard, rule, thresholds)
-                tables, counts = selection_tables(
-                    seen.shard, scored.score_T, weight_T, settings.keep_empty
+                seen = source.read(shard)
+                decision = selector.decide(seen)
+                selection.publish(
+                    shard, *selection_tables(seen.shard, decision, settings.keep_empty)
                 )
-                selection.publish(shard, tables, counts)
             bar.advance_to(shard + 1)
-    return selection.commit({"thresholds": {name: asdict(t) for name, t in thresholds.items()}})
+    thresholds = {name: asdict(each) for name, each in selector.thresholds.items()}
+    return selection.commit({"thresholds": thresholds, "fitted": selector.notes})
 
 
-class _EvidenceReader:
-    """Reads what a method looks at, shard by shard, each file verified."""
-
-    def __init__(self, step: SelectionStep, method: Method) -> None:
-        self._corpus = _with_commit(step.corpus)
-        self._scores = {role: _with_commit(scores) for role, scores in step.scores.items()}
-        self._columns = method.columns
-        self._seed = step.settings.seed
-
-    def read(self, number: int) -> Evidence:
-        shard = read_shard(*self._corpus, number)
-        scores = {role: self._role(role, shard, number) for role in self._scores}
-        return Evidence(shard, scores, self._seed)
-
-    def _role(self, role: str, shard: Shard, number: int) -> dict[str, Float32s]:
-        artifact, commit = self._scores[role]
-        names = self._columns[role]
-        table = artifact.read_table(
-            commit.receipts[number], "shards", columns=["sample_id", *names]
-        )
-        return {name: score_column(table, name, shard) for name in names}
-
-
-def _with_commit(artifact: Artifact) -> tuple[Artifact, Commit]:
-    return artifact, artifact.required_commit()
+def _source(step: SelectionStep, method: Method) -> Source:
+    """Return where the method reads what it looks at."""
+    seed = step.settings.seed
+    reader = EvidenceReader(step.corpus, step.scores, method.columns, seed)
+    planted, base = None, step.embeddings
+    if step.planted is not None:
+        copy = step.planted
+        planted = EvidenceReader(copy.corpus, copy.scores, method.columns, seed).planted
+    embeddings = partial(input_embeddings, base.path) if base is not None else None
+    return Source(reader.read, step.artifact.num_shards, embeddings, planted)

@@ -14,7 +14,7 @@ from tokensieve.corpus import Bools, Float64s, Int64s
 from tokensieve.errors import InputError
 from tokensieve.settings import Scope
 
-Direction = Literal["high", "low", "test"]
+Direction = Literal["high", "low", "test", "weight"]
 Rounding = Literal["floor", "ceil"]
 UInt64s = NDArray[np.uint64]
 
@@ -26,25 +26,39 @@ class Rule:
     """Which tokens a selection keeps, given one number per token."""
 
     direction: Direction
-    """`high` and `low` keep the share at that end; `test` keeps every number above 0."""
+    """`high` and `low` keep the share at that end; `test` keeps every number above 0; `weight`
+    takes the numbers themselves, none of them below 0, as weights."""
     scope: Scope
-    """Where the share is counted. Of no account to a `test`."""
+    """Where the share is counted. Of no account where none is."""
     keep: float
-    """Share of the candidates to keep. Of no account to a `test`."""
+    """Share of the candidates to keep. Of no account to a `test` or a `weight`."""
     rounding: Rounding
     """How candidates x keep becomes a count."""
+    with_rest: bool = False
+    """Count the rest with what is kept: as many as the remaining share makes, rounded alike."""
+
+    @property
+    def counts(self) -> bool:
+        """Return whether a share of the candidates is kept."""
+        return self.direction in ("high", "low")
 
     @property
     def has_thresholds(self) -> bool:
         """Return whether a shard cannot be selected without having seen the others."""
-        return self.direction != "test" and self.scope != "sample"
+        return self.counts and self.scope != "sample"
 
     def num_kept(self, candidates_G: Int64s) -> Int64s:
         """Return how many of each group's candidates to keep.
 
         The product is the one of Python's `int(candidates * keep)`, in double precision.
         """
-        product_G = candidates_G.astype(np.float64) * self.keep
+        kept_G = self._rounded(candidates_G, self.keep)
+        if self.with_rest:
+            kept_G += self._rounded(candidates_G, 1 - self.keep)
+        return kept_G.clip(max=candidates_G)
+
+    def _rounded(self, candidates_G: Int64s, share: float) -> Int64s:
+        product_G = candidates_G.astype(np.float64) * share
         rounded_G = np.floor(product_G) if self.rounding == "floor" else np.ceil(product_G)
         return rounded_G.astype(np.int64)
 

@@ -4,6 +4,9 @@ Shapes: T = tokens of a shard, C = its candidates (tokens with a score), N = its
 G = groups, within each of which the share is counted.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,10 +18,25 @@ NOT_TRAINED = -100
 """The label that every trainer leaves out of the loss."""
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What was decided on the tokens of a shard, and why."""
+
+    score_T: Float64s
+    """The method's number for each token; NaN where the token is no candidate."""
+    weight_T: Float32s
+    """1 kept, 0 dropped, below 0 unlearned; or anything in between."""
+    attributes: Mapping[str, Float32s] = field(default_factory=dict)
+    """Further numbers of the method; NaN where there is none."""
+    reason_T: Int64s | None = None
+    """Which of `reasons` speaks against the token; -1: none."""
+    reasons: tuple[str, ...] = ()
+
+
 def select_shard(
     scored: ScoredShard, shard: int, rule: Rule, thresholds: dict[str, Threshold]
 ) -> Float32s:
-    """Return weight_T: 1 where the token is kept, else 0.
+    """Return weight_T: 1 where the token is kept, else 0; or what the scores say it weighs.
 
     `thresholds` are those of `find_thresholds`, so shards can be selected in any order and again.
     Raises InputError if a score is infinite.
@@ -27,6 +45,10 @@ def select_shard(
     weight_T = np.zeros(len(candidate_T), dtype=np.float32)
     if rule.direction == "test":
         weight_T[candidate_T] = score_C > 0
+        return weight_T
+    if rule.direction == "weight":
+        assert (score_C >= 0).all(), "a weight is not negative"
+        weight_T[candidate_T] = score_C
         return weight_T
     key_C = rule.keys(score_C)
     numbers = {name: g for g, name in enumerate(thresholds)}
@@ -74,42 +96,42 @@ def _num_ties(threshold: Threshold, shard: int, num_tied: int) -> int:
 
 
 def selection_tables(
-    shard: Shard, score_T: Float64s, weight_T: Float32s, keep_empty: bool
+    shard: Shard, decision: Decision, keep_empty: bool
 ) -> tuple[dict[str, pa.Table], dict[str, int]]:
     """Return the shard's tables by part, and what was counted.
 
-    Part `shards` holds each sample's weights and the number of tokens it keeps; part `train` is
-    the dataset as trainers take it. Samples without a trained token are left out of `train` unless
-    `keep_empty`. A response token without a score is unscorable and never trained on.
+    Part `shards` holds each sample's weights, the number of tokens it keeps and what the method
+    said of each token; part `train` is the dataset as trainers take it. Only tokens with a weight
+    above 0 have a label in it. Samples without one are left out of `train` unless `keep_empty`. A
+    response token without a score is unscorable and never trained on.
     """
-    counts = _counts(shard, score_T, weight_T)
-    num_kept_N = _sums(weight_T != 0, shard.offsets_N1)
+    weight_T = decision.weight_T
+    counts = _counts(shard, decision)
+    num_kept_N = _sums(weight_T > 0, shard.offsets_N1)
     train = _train_table(shard, weight_T)
     if not keep_empty:
         train = train.filter(pa.array(num_kept_N > 0))
     counts["empty_samples"] = int(np.count_nonzero(num_kept_N == 0))
     counts["train_samples"] = train.num_rows
-    return {"shards": _weights_table(shard, weight_T, num_kept_N), "train": train}, counts
+    return {"shards": _weights_table(shard, decision, num_kept_N), "train": train}, counts
 
 
-def _counts(shard: Shard, score_T: Float64s, weight_T: Float32s) -> dict[str, int]:
-    """Return the counts of tokens. Every response token is kept, dropped or unscorable."""
-    has_score_T = ~np.isnan(score_T)
+def _counts(shard: Shard, decision: Decision) -> dict[str, int]:
+    """Return the counts of tokens. Every response token is in one of the four last."""
+    weight_T, has_score_T = decision.weight_T, ~np.isnan(decision.score_T)
     response_tokens = int(shard.response_T.sum())
-    kept_tokens = int(np.count_nonzero(weight_T))
-    dropped_tokens = int(np.count_nonzero(has_score_T & (weight_T == 0)))
-    unscorable_tokens = int(np.count_nonzero(shard.response_T & ~has_score_T))
-    assert response_tokens == kept_tokens + dropped_tokens + unscorable_tokens, (
-        f"{response_tokens} response tokens, but {kept_tokens} kept, {dropped_tokens} dropped, "
-        f"{unscorable_tokens} unscorable"
-    )
+    kinds = {
+        "kept_tokens": int(np.count_nonzero(weight_T > 0)),
+        "unlearned_tokens": int(np.count_nonzero(weight_T < 0)),
+        "dropped_tokens": int(np.count_nonzero(has_score_T & (weight_T == 0))),
+        "unscorable_tokens": int(np.count_nonzero(shard.response_T & ~has_score_T)),
+    }
+    assert response_tokens == sum(kinds.values()), f"{response_tokens} response tokens, but {kinds}"
     return {
         "samples": shard.num_samples,
         "tokens": len(shard.input_ids_T),
         "response_tokens": response_tokens,
-        "kept_tokens": kept_tokens,
-        "dropped_tokens": dropped_tokens,
-        "unscorable_tokens": unscorable_tokens,
+        **kinds,
     }
 
 
@@ -119,18 +141,37 @@ def _sums(value_T: Bools, offsets_N1: Int64s) -> Int64s:
     return np.diff(until_T1[offsets_N1])
 
 
-def _weights_table(shard: Shard, weight_T: Float32s, num_kept_N: Int64s) -> pa.Table:
+def _weights_table(shard: Shard, decision: Decision, num_kept_N: Int64s) -> pa.Table:
+    score_T = np.where(shard.scorable_T, decision.score_T, np.nan).astype(np.float32)
     columns = {
         "sample_id": pa.array(shard.sample_ids, pa.string()),
         "source": pa.array(shard.sources, pa.string()),
-        "weight": list_array(shard.offsets_N1, weight_T),
+        "weight": list_array(shard.offsets_N1, decision.weight_T),
         "num_kept": pa.array(num_kept_N, pa.int32()),
+        "score": list_array(shard.offsets_N1, score_T),
     }
+    for name, values_T in decision.attributes.items():
+        columns[name] = list_array(shard.offsets_N1, values_T)
+    if decision.reason_T is not None:
+        code_T = np.where(_is_dropped(decision), decision.reason_T, -1)
+        columns["reason"] = _reasons(shard, code_T, decision.reasons)
     return pa.table(columns)
 
 
+def _is_dropped(decision: Decision) -> Bools:
+    dropped_T: Bools = (decision.weight_T <= 0) & ~np.isnan(decision.score_T)
+    return dropped_T
+
+
+def _reasons(shard: Shard, code_T: Int64s, reasons: tuple[str, ...]) -> pa.ListArray:
+    """Return the name of each token's reason; null where there is nothing to be said."""
+    codes = pa.array(code_T, pa.int32(), mask=code_T < 0)
+    names = pa.DictionaryArray.from_arrays(codes, pa.array(reasons, pa.string()))
+    return pa.ListArray.from_arrays(pa.array(shard.offsets_N1, pa.int32()), names)
+
+
 def _train_table(shard: Shard, weight_T: Float32s) -> pa.Table:
-    trained_T = weight_T != 0
+    trained_T = weight_T > 0
     label_T = np.where(trained_T, shard.input_ids_T, np.int32(NOT_TRAINED))
     columns = {
         "input_ids": list_array(shard.offsets_N1, shard.input_ids_T),

@@ -1,13 +1,36 @@
 """What a method is: a number for each token, and how to choose by it."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
+from pydantic import ConfigDict
 
-from tokensieve.corpus import Float32s, Float64s, Shard
+from tokensieve.corpus import Bools, Float32s, Float64s, Int64s, Shard
 from tokensieve.ranking import Direction, Rounding, Rule, ScoredShard
-from tokensieve.settings import Scope, SelectionSettings
+from tokensieve.settings import Scope, SelectionSettings, Settings
+
+CURRENT = "current"
+"""Role of the model in training: what it says of a token is known in its step only."""
+
+
+class Parameters(Settings):
+    """The settings of one method, each documented and given its default in the method's file."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+NO_PARAMETERS = Parameters()
+
+
+class Fitted(Protocol):
+    """What a method has learned of a corpus before it judges the first shard."""
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """Return what of it goes on record, as plain JSON."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,6 +42,43 @@ class Evidence:
     """By role and column: values over T, NaN where there is no score."""
     seed: int
     """For methods that draw."""
+    number: int = 0
+    """Of the shard in its corpus."""
+    fitted: Any = None
+    """What the method's `fit` has returned."""
+
+
+@dataclass(frozen=True)
+class PlantedEvidence:
+    """A copy of samples of the corpus, with noise planted into them."""
+
+    evidence: Evidence
+    label_T: Int64s
+    """0 where the token is as it was; above 0 where it is noise."""
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """The whole corpus, for methods that have to see it before they judge a token of it."""
+
+    shards: Callable[[], Iterator[Evidence]]
+    """Reads them in order, as often as it is called."""
+    settings: SelectionSettings
+    embeddings: Callable[[], Float32s]
+    """Reads the base's input embeddings, one row for each token id: [vocabulary, hidden]."""
+    planted: Callable[[], Iterator[PlantedEvidence]]
+    """Reads the copies with planted noise."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a method says of the tokens of a shard."""
+
+    score_T: Float64s
+    attributes: Mapping[str, Float32s] = field(default_factory=dict)
+    """Further numbers over T that go on record; NaN where there is none."""
+    reason_T: Int64s | None = None
+    """Which of the method's reasons speaks against the token; -1: none."""
 
 
 @dataclass(frozen=True)
@@ -30,28 +90,68 @@ class Method:
     """The paper and the equation."""
     summary: str
     """What it keeps and why, in a sentence for users."""
-    score: Callable[[Evidence], Float64s]
-    """Returns score_T; what it says of tokens that no model can score is not used."""
+    judge: Callable[[Evidence], Float64s | Judgement]
+    """Returns score_T, or more than that. What it says of tokens that no model can score is not
+    used."""
     columns: Mapping[str, tuple[str, ...]]
     """The score columns it needs of each role; empty if it needs no model."""
     direction: Direction
-    default_scope: Scope
+    default_scope: Scope = "dataset"
+    """Where the share is counted; the dataset of a training step is its batch."""
+    default_keep: float = 0.6
     rounding: Rounding = "floor"
     draws: bool = False
     """Whether its numbers depend on the seed."""
+    parameters: Parameters = NO_PARAMETERS
+    configured: Callable[[Any], "Method"] | None = None
+    """Returns the method with other parameters."""
+    reasons: tuple[str, ...] = ()
+    """Names of what may speak against a token."""
+    fit: Callable[[Fitting], Fitted] | None = None
+    """Looks at the whole corpus first; the result is in all evidence that follows."""
+    embeds: bool = False
+    """Whether its fit reads the base's input embeddings."""
+    plants: bool = False
+    """Whether its fit reads samples with planted noise."""
+    unlearns: bool = False
+    """Whether tokens that are not kept are trained on with a negative weight."""
+    reweigh: Callable[[Float32s, float], Float32s] | None = None
+    """Returns the weights of a training step's tokens from those of the selection and the share of
+    the training that is done."""
 
     @property
     def roles(self) -> tuple[str, ...]:
-        """Return the models whose scores it needs."""
-        return tuple(self.columns)
+        """Return the models whose scores of the corpus it needs."""
+        return tuple(role for role in self.columns if role != CURRENT)
+
+    @property
+    def each_step(self) -> bool:
+        """Return whether it chooses at every step of a training, by what the model then says."""
+        return CURRENT in self.columns
 
     def rule(self, settings: SelectionSettings) -> Rule:
         """Return how the tokens are chosen by their numbers under these settings."""
         scope = settings.scope or self.default_scope
-        return Rule(self.direction, scope, settings.keep, self.rounding)
+        keep = self.default_keep if settings.keep is None else settings.keep
+        return Rule(self.direction, scope, keep, self.rounding)
+
+    def judged(self, evidence: Evidence) -> Judgement:
+        """Return what it says of the shard, NaN as the score of what is no candidate."""
+        found = self.judge(evidence)
+        judgement = found if isinstance(found, Judgement) else Judgement(found)
+        score_T = np.where(evidence.shard.scorable_T, judgement.score_T, np.nan)
+        return Judgement(score_T, judgement.attributes, judgement.reason_T)
 
     def scored(self, evidence: Evidence) -> ScoredShard:
         """Return the shard as a selection sees it: a number for each candidate, else NaN."""
         shard = evidence.shard
-        score_T = np.where(shard.scorable_T, self.score(evidence), np.nan)
-        return ScoredShard(score_T, shard.offsets_N1, shard.sources)
+        return ScoredShard(self.judged(evidence).score_T, shard.offsets_N1, shard.sources)
+
+
+def has_all_scores(evidence: Evidence) -> Bools:
+    """Return which tokens have a number in every column that there is of them."""
+    has_T = np.ones(len(evidence.shard.input_ids_T), dtype=bool)
+    for columns in evidence.scores.values():
+        for values_T in columns.values():
+            has_T &= ~np.isnan(values_T)
+    return has_T

@@ -7,6 +7,7 @@ from tokensieve.models.content import (
     model_fingerprint,
 )
 from tokensieve.models.directory import check_model_directory, model_context, read_config
+from tokensieve.models.embeddings import input_embeddings
 from tokensieve.models.loading import load_model, resolved_dtype
 from tokensieve.models.tokenizer import check_same_tokenizer, load_tokenizer, tokenizer_fingerprint
 
@@ -16,6 +17,7 @@ __all__ = [
     "companions",
     "companions_fingerprint",
     "fingerprint_of_files",
+    "input_embeddings",
     "load_model",
     "load_tokenizer",
     "model_context",

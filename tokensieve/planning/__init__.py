@@ -3,6 +3,7 @@
 models.py    the models of a run, checked to belong together
 steps.py     the steps that runs are made of
 room.py      is there room on the disk
+evidence.py  what methods look at: scores by role, planted copies, numbers made elsewhere
 clean.py     one cleaning
 train.py     one training
 evolve.py    self-evolving cleaning, round by round
@@ -17,12 +18,13 @@ from tokensieve.planning.compare import (
     base_on_holdout,
     check_compare_given,
     evolve_settings,
+    plan_arm_evidence,
     plan_arms,
     plan_compare,
     plan_evaluation,
-    plan_scorings,
     plan_warmup,
 )
+from tokensieve.planning.evidence import EvidencePlan, ExternalStep, PlantStep
 from tokensieve.planning.evolve import (
     EvolvePlan,
     RoundPlan,
@@ -52,16 +54,19 @@ __all__ = [
     "base_on_holdout",
     "check_compare_given",
     "evolve_settings",
+    "plan_arm_evidence",
     "plan_arms",
     "plan_compare",
     "plan_evaluation",
-    "plan_scorings",
     "plan_warmup",
     "CleanPlan",
     "CorpusStep",
     "EvaluationStep",
+    "EvidencePlan",
+    "ExternalStep",
     "EvolvePlan",
     "ModelSpec",
+    "PlantStep",
     "RoundPlan",
     "ScoringStep",
     "SelectionStep",

@@ -4,27 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokensieve.artifact import Artifact
-from tokensieve.errors import SettingsError
 from tokensieve.ingest import Inventory
 from tokensieve.ingest.directories import find_files
-from tokensieve.methods import find_method
-from tokensieve.models import check_model_directory, load_tokenizer
-from tokensieve.planning.models import (
-    ModelSpec,
-    check_different,
-    check_pair,
-    max_length,
-    model_spec,
+from tokensieve.methods import chosen_method
+from tokensieve.models import load_tokenizer
+from tokensieve.planning.evidence import (
+    EvidencePlan,
+    given_max_length,
+    given_models,
+    given_paths,
+    plan_evidence,
+    scorer_of,
 )
+from tokensieve.planning.models import ModelSpec
 from tokensieve.planning.room import check_room
-from tokensieve.planning.steps import (
-    CorpusStep,
-    ScoringStep,
-    SelectionStep,
-    corpus_step,
-    scoring_step,
-    selection_step,
-)
+from tokensieve.planning.steps import CorpusStep, SelectionStep, corpus_step, selection_step
 from tokensieve.runs import Round, Run
 from tokensieve.settings import CleanSettings
 from tokensieve.storage import LocalStorage
@@ -37,8 +31,8 @@ class CleanPlan:
 
     settings: CleanSettings
     corpus: CorpusStep
-    scorings: tuple[ScoringStep, ...]
-    """One for each model that the method needs."""
+    evidence: EvidencePlan
+    """What the method looks at."""
     selection: SelectionStep
     run: Run
     round: Round
@@ -56,15 +50,14 @@ class CleanPlan:
     @property
     def models(self) -> dict[str, ModelSpec]:
         """Return the models by role."""
-        return {scoring.role: scoring.model for scoring in self.scorings}
+        return {scoring.role: scoring.model for scoring in self.evidence.scorings}
 
     @property
     def artifacts(self) -> dict[str, Artifact]:
         """Return every artifact by step, in order."""
-        scores = {f"score {scoring.role}": scoring.artifact for scoring in self.scorings}
         return {
             "make corpus": self.corpus.artifact,
-            **scores,
+            **self.evidence.artifacts,
             "select tokens": self.selection.artifact,
         }
 
@@ -87,23 +80,23 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     Nothing is written. Raises SettingsError and InputError.
     """
     storage, cluster = LocalStorage(settings.workspace), settings.cluster
-    models = _models(settings, on_gpu)
-    length = _max_length(settings)
+    method = chosen_method(settings.selection)
+    models = given_models(settings, [method], on_gpu)
+    length = given_max_length(settings)
     corpus = corpus_step(storage, settings.files, settings.base, settings.corpus, length, cluster)
-    scorings = tuple(
-        scoring_step(corpus.artifact, role, model, settings.scoring, cluster)
-        for role, model in models.items()
+    scorer = scorer_of(settings, models)
+    evidence = plan_evidence([method], corpus.artifact, scorer)
+    selection = selection_step(
+        corpus.artifact, evidence.scores, settings.selection, evidence.planted, models.get("base")
     )
-    scores = {scoring.role: scoring.artifact for scoring in scorings}
-    selection = selection_step(corpus.artifact, scores, settings.selection)
     round = Round(
         round=0,
         corpus=corpus.artifact.id,
-        scores={role: artifact.id for role, artifact in scores.items()},
+        scores={role: artifact.id for role, artifact in selection.scores.items()},
         selection=selection.artifact.id,
     )
-    run = _run(settings, corpus, scorings, selection)
-    return CleanPlan(settings, corpus, scorings, selection, run, round)
+    run = _run(settings, corpus, evidence, selection)
+    return CleanPlan(settings, corpus, evidence, selection, run, round)
 
 
 def check_given(settings: CleanSettings) -> None:
@@ -111,66 +104,35 @@ def check_given(settings: CleanSettings) -> None:
 
     For people at a terminal: before a server is started, and before the input is read.
     """
-    tokenizer = load_tokenizer(_model_paths(settings)["base"])
-    load_template(settings.corpus.template, tokenizer)
-    _max_length(settings)
+    given_paths(settings, [chosen_method(settings.selection)])
+    load_template(settings.corpus.template, load_tokenizer(settings.base))
+    given_max_length(settings)
     find_files([file for file in settings.files if "://" not in file], settings.corpus.split)
 
 
-def _model_paths(settings: CleanSettings) -> dict[str, str]:
-    """Return the model directories that the method needs, and the base's; each looked through."""
-    method = find_method(settings.selection.method)
-    given = {"base": settings.base, "reference": settings.reference}
-    missing = [role for role in method.roles if given[role] is None]
-    if missing:
-        raise SettingsError(f"--{missing[0]}: the method {method.name} needs this model")
-    paths = {role: path for role, path in given.items() if path and role in {"base", *method.roles}}
-    for path in paths.values():
-        check_model_directory(path)
-    return paths
-
-
-def _models(settings: CleanSettings, on_gpu: bool) -> dict[str, ModelSpec]:
-    """Return the models that the method needs, checked to belong together."""
-    paths, method = _model_paths(settings), find_method(settings.selection.method)
-    if "reference" in paths:
-        check_pair(paths["base"], paths["reference"], settings.corpus.template)
-    specs = {role: model_spec(paths[role], settings.scoring.dtype, on_gpu) for role in method.roles}
-    if {"base", "reference"} <= specs.keys():
-        check_different(specs["base"], specs["reference"])
-    return specs
-
-
-def _max_length(settings: CleanSettings) -> int:
-    paths = [path for path in (settings.base, settings.reference) if path]
-    return max_length(settings.corpus.max_length, paths)
-
-
 def _run(
-    settings: CleanSettings,
-    corpus: CorpusStep,
-    scorings: tuple[ScoringStep, ...],
-    selection: SelectionStep,
+    settings: CleanSettings, corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
 ) -> Run:
     """Return the run, named after what it does and makes: the same command, the same run."""
+    models = {step.role: {"fingerprint": step.model.fingerprint} for step in evidence.scorings}
     return Run(
         name=f"{settings.selection.method}-{selection.artifact.id[:8]}",
         flow="clean",
-        settings=_decisive(corpus, scorings, selection),
+        settings=_decisive(corpus, evidence, selection),
         inputs=corpus.inputs,
-        models={step.role: {"fingerprint": step.model.fingerprint} for step in scorings},
+        models=models,
         corpora={"drop": corpus.artifact.id},
         num_rounds=1,
     )
 
 
 def _decisive(
-    corpus: CorpusStep, scorings: tuple[ScoringStep, ...], selection: SelectionStep
+    corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
 ) -> dict[str, Any]:
     """Return the settings that decide the result. Where and with how many is not among them."""
     plan = corpus.artifact.plan
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
-    for step in scorings:
+    for step in evidence.scorings:
         chosen |= {key: step.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
-    keys = ("method", "keep", "scope", "seed", "keep_empty")
+    keys = ("method", "parameters", "keep", "scope", "seed", "keep_empty")
     return chosen | {key: selection.artifact.plan[key] for key in keys}

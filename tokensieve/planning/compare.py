@@ -8,22 +8,27 @@ from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.evaluation import check_pattern, check_tasks
 from tokensieve.ingest.directories import find_files
-from tokensieve.methods import METHODS, find_method
-from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
+from tokensieve.methods import METHODS, Method, chosen_method
+from tokensieve.models import load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, part_of
-from tokensieve.planning.evolve import HELD_OUT
-from tokensieve.planning.models import (
-    ModelSpec,
-    check_different,
-    check_pair,
-    max_length,
-    model_spec,
-    trained_spec,
+from tokensieve.planning.evidence import (
+    EvidencePlan,
+    columns_of,
+    given_max_length,
+    given_models,
+    given_paths,
+    models_of,
+    plan_evidence,
+    scorer_of,
 )
+from tokensieve.planning.evolve import HELD_OUT
+from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
 from tokensieve.planning.room import check_room, num_committed, training_bytes
 from tokensieve.planning.steps import (
+    SCORE_COLUMNS,
     CorpusStep,
     EvaluationStep,
+    Pass,
     ScoringStep,
     SelectionStep,
     TrainingStep,
@@ -36,7 +41,7 @@ from tokensieve.planning.steps import (
     training_step,
 )
 from tokensieve.runs import Run
-from tokensieve.settings import CompareSettings, EvolveSettings, SelectionSettings
+from tokensieve.settings import CompareSettings, EvolveSettings, SelectionSettings, checked
 from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
 
@@ -54,8 +59,8 @@ class ComparePlan:
     """By role: `drop`, `holdout`, and `warmup` where files are given for it."""
     base: ScoringStep
     """The base over the corpus."""
-    reference: ModelSpec | None
-    """The reference that was given. Unset: the base after the warm-up."""
+    models: dict[str, ModelSpec]
+    """Those that are given, by name. No reference among them: it is the base after the warm-up."""
     run: Run
 
     @property
@@ -69,14 +74,19 @@ class ComparePlan:
         return self.corpora["drop"].artifact
 
     @property
-    def methods(self) -> list[str]:
-        """Return the arms that select once."""
-        return [arm for arm in self.settings.arms if arm != SELF_EVOLVING]
+    def selections(self) -> dict[str, SelectionSettings]:
+        """Return how each arm selects that does so with models that stand still."""
+        return arm_selections(self.settings)
 
     @property
-    def roles(self) -> set[str]:
-        """Return the models whose scores these arms need."""
-        return {role for arm in self.methods for role in find_method(arm).roles}
+    def methods(self) -> list[Method]:
+        """Return the methods of these arms."""
+        return [chosen_method(each) for each in self.selections.values()]
+
+    @property
+    def needs_reference(self) -> bool:
+        """Return whether one of these arms looks at a reference."""
+        return "reference" in models_of(self.methods)
 
     def declare(self) -> None:
         """Publish the plans of the run and of its corpora.
@@ -118,31 +128,25 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
 
     Nothing is written. Raises SettingsError and InputError.
     """
-    _check_arms(settings)
+    methods = _checked_arms(settings)
     check_pattern(settings.evaluation)
     check_tasks(settings.evaluation)
-    dtype = settings.scoring.dtype
-    base = model_spec(settings.base, dtype, on_gpu)
-    reference = None
-    if settings.reference is not None:
-        check_pair(settings.base, settings.reference, settings.corpus.template)
-        reference = model_spec(settings.reference, dtype, on_gpu)
-        check_different(base, reference)
-    corpora = corpus_steps(settings, _max_length(settings))
+    base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
+    models = given_models(settings, methods, on_gpu) | {"base": base}
+    corpora = corpus_steps(settings, given_max_length(settings))
     drop = corpora["drop"].artifact
-    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster)
-    run = _run(settings, corpora, scoring, reference)
-    return ComparePlan(settings, on_gpu, corpora, scoring, reference, run)
+    columns = columns_of(methods).get("base", SCORE_COLUMNS)
+    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, Pass(columns))
+    run = _run(settings, corpora, scoring, models)
+    return ComparePlan(settings, on_gpu, corpora, scoring, models, run)
 
 
 def check_compare_given(settings: CompareSettings) -> None:
     """Raise what `plan_compare` would raise, as far as a second of looking can tell."""
-    _check_arms(settings)
+    given_paths(settings, _checked_arms(settings))
     check_pattern(settings.evaluation)
-    for model in filter(None, (settings.base, settings.reference)):
-        check_model_directory(model)
     load_template(settings.corpus.template, load_tokenizer(settings.base))
-    _max_length(settings)
+    given_max_length(settings)
     for files in (settings.files, settings.warmup, settings.holdout):
         find_files([file for file in files if "://" not in file], settings.corpus.split)
 
@@ -153,7 +157,7 @@ def plan_warmup(plan: ComparePlan) -> WarmupPlan | None:
     It is the warm-up of self-evolving cleaning, trained once with the seed of the training
     settings, so that other seeds of arms change nothing. The corpora are committed.
     """
-    if plan.reference is not None or "reference" not in plan.roles:
+    if "reference" in plan.models or not plan.needs_reference:
         return None
     part, corpus = None, plan.corpora.get("warmup", plan.corpora["drop"]).artifact
     if "warmup" not in plan.corpora:
@@ -164,18 +168,13 @@ def plan_warmup(plan: ComparePlan) -> WarmupPlan | None:
     return WarmupPlan(part, selection, _training(plan, selection, plan.settings.training.seed))
 
 
-def plan_scorings(plan: ComparePlan, warmup: WarmupPlan | None) -> list[ScoringStep]:
-    """Return how the corpus is scored for the arms that select once; the warm-up is trained."""
-    settings, dtype = plan.settings, plan.settings.scoring.dtype
-    models = {"base": plan.base.model}
+def plan_arm_evidence(plan: ComparePlan, warmup: WarmupPlan | None) -> EvidencePlan:
+    """Return what is made for the arms to look at; the warm-up is trained."""
+    models = dict(plan.models)
     if warmup is not None:
+        dtype = plan.settings.scoring.dtype
         models["reference"] = trained_spec(warmup.training.artifact, dtype, plan.on_gpu)
-    elif plan.reference is not None:
-        models["reference"] = plan.reference
-    return [
-        scoring_step(plan.drop, role, models[role], settings.scoring, settings.cluster)
-        for role in sorted(plan.roles)
-    ]
+    return plan_evidence(plan.methods, plan.drop, scorer_of(plan.settings, models))
 
 
 def base_on_holdout(plan: ComparePlan) -> ScoringStep:
@@ -184,16 +183,35 @@ def base_on_holdout(plan: ComparePlan) -> ScoringStep:
     return scoring_step(holdout, HELD_OUT, plan.base.model, settings.scoring, settings.cluster)
 
 
-def plan_arms(plan: ComparePlan, scorings: list[ScoringStep]) -> list[ArmPlan]:
-    """Return the arms that select once, each with every seed."""
-    scores = {scoring.role: scoring.artifact for scoring in scorings}
+def plan_arms(plan: ComparePlan, evidence: EvidencePlan) -> list[ArmPlan]:
+    """Return the arms that select with models that stand still, each with every seed."""
     arms = []
-    for arm in plan.methods:
+    for arm, chosen in plan.selections.items():
         for seed in plan.settings.seeds:
-            chosen = SelectionSettings(method=arm, keep=plan.settings.keep, seed=seed)
-            selection = selection_step(plan.drop, scores, chosen)
+            seeded = chosen.model_copy(update={"seed": seed})
+            selection = selection_step(
+                plan.drop, evidence.scores, seeded, evidence.planted, plan.base.model
+            )
             arms.append(ArmPlan(arm, seed, selection, _training(plan, selection, seed)))
     return arms
+
+
+def arm_selections(settings: CompareSettings) -> dict[str, SelectionSettings]:
+    """Return how each arm but the self-evolving one selects: `method` or `method@share`."""
+    chosen = {}
+    for arm in settings.arms:
+        name, _, share = arm.partition("@")
+        if arm != SELF_EVOLVING:
+            values = {
+                "method": name,
+                "parameters": settings.parameters.get(name, {}),
+                "keep": share or settings.keep,
+            }
+            try:
+                chosen[arm] = checked(SelectionSettings, values)
+            except SettingsError as error:
+                raise SettingsError(f"arms: {shortened(arm)}: {error}") from None
+    return chosen
 
 
 def evolve_settings(plan: ComparePlan, seed: int) -> EvolveSettings:
@@ -204,7 +222,7 @@ def evolve_settings(plan: ComparePlan, seed: int) -> EvolveSettings:
         base=settings.base,
         workspace=settings.workspace,
         cluster=settings.cluster,
-        corpus=settings.corpus.model_copy(update={"max_length": _max_length(settings)}),
+        corpus=settings.corpus.model_copy(update={"max_length": given_max_length(settings)}),
         scoring=settings.scoring,
         warmup=settings.warmup,
         selection=SelectionSettings(keep=settings.keep, seed=seed),
@@ -228,19 +246,21 @@ def plan_evaluation(plan: ComparePlan, model: str) -> tuple[ScoringStep, Evaluat
     return scoring, evaluation_step(holdout, spec, evaluation, settings.cluster)
 
 
-def _check_arms(settings: CompareSettings) -> None:
-    for arm in settings.arms:
-        if arm != SELF_EVOLVING and arm not in METHODS:
+def _checked_arms(settings: CompareSettings) -> list[Method]:
+    """Return the methods of the arms; raise SettingsError if there is no such arm."""
+    methods = []
+    for arm, selection in arm_selections(settings).items():
+        if selection.method not in METHODS:
             known = ", ".join([*METHODS, SELF_EVOLVING])
             raise SettingsError(f"arms: there is no arm {shortened(arm)}. There are: {known}.")
+        methods.append(chosen_method(selection))
+    unused = settings.parameters.keys() - {method.name for method in methods}
+    if unused:
+        raise SettingsError(f"parameters: {shortened(min(unused))} is no method of the arms.")
     for name, values in (("arms", settings.arms), ("seeds", settings.seeds)):
         if len(set(values)) < len(values):
             raise SettingsError(f"{name}: one is named twice in {shortened(list(values))}.")
-
-
-def _max_length(settings: CompareSettings) -> int:
-    paths = [path for path in (settings.base, settings.reference) if path]
-    return max_length(settings.corpus.max_length, paths)
+    return methods
 
 
 def _training(plan: ComparePlan, selection: SelectionStep, seed: int) -> TrainingStep:
@@ -259,12 +279,10 @@ def _run(
     settings: CompareSettings,
     corpora: dict[str, CorpusStep],
     base: ScoringStep,
-    reference: ModelSpec | None,
+    given: dict[str, ModelSpec],
 ) -> Run:
     """Return the run, named after what decides its result: the same command, the same run."""
-    models = {"base": {"fingerprint": base.model.fingerprint}}
-    if reference is not None:
-        models["reference"] = {"fingerprint": reference.fingerprint}
+    models = {name: {"fingerprint": model.fingerprint} for name, model in given.items()}
     ids = {role: step.artifact.id for role, step in corpora.items()}
     decisive = _decisive(settings, corpora["drop"], base)
     name = content_id({"settings": decisive, "corpora": ids, "models": models})[:8]
@@ -288,6 +306,7 @@ def _decisive(settings: CompareSettings, drop: CorpusStep, base: ScoringStep) ->
     return chosen | {
         "arms": list(settings.arms),
         "seeds": list(settings.seeds),
+        "parameters": settings.parameters,
         "keep": settings.keep,
         "training": decisive_training(settings.training),  # its seed is that of the warm-up
         "precision": resolved_dtype(settings.training.precision, base.model.device == "gpu"),

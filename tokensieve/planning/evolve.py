@@ -10,19 +10,29 @@ Or every round scores and selects in the whole corpus again. The base never move
 the corpus are made once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import content_id
+from tokensieve.errors import SettingsError
 from tokensieve.ingest.directories import find_files
-from tokensieve.methods import find_method
+from tokensieve.methods import Method, chosen_method
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, num_left_out, part_of, sliced_scores
+from tokensieve.planning.evidence import (
+    UNPROMPTED,
+    EvidencePlan,
+    columns_of,
+    plan_evidence,
+    scorer_of,
+)
 from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
 from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import (
+    SCORE_COLUMNS,
     CorpusStep,
+    Pass,
     ScoringStep,
     SelectionStep,
     TrainingStep,
@@ -95,16 +105,16 @@ class RoundPlan:
     """The part of the corpus that it works on. Unset: all of it, or the files of the warm-up."""
     base_scores: Artifact | None
     """The base's scores of its corpus. Unset: the method needs none."""
-    reference: ScoringStep | None
-    """The current reference over its corpus. Unset: the method needs none."""
+    evidence: EvidencePlan
+    """What else the method looks at, of the current reference."""
     selection: SelectionStep
     training: TrainingStep
 
     def declare(self, run: Run) -> None:
         """Publish the plans of the round and of its artifacts, so that status can speak of them."""
-        scoring = [self.reference.artifact] if self.reference else []
         slices = [self.base_scores] if self.base_scores else []
-        made = [self.selection.corpus, *slices, *scoring, self.selection.artifact]
+        evidence = self.evidence.artifacts.values()
+        made = [self.selection.corpus, *slices, *evidence, self.selection.artifact]
         for artifact in (*made, self.training.artifact):
             artifact.declare()
         run.begin_round(self.training.artifact.storage, self.round)
@@ -115,19 +125,18 @@ def plan_evolve(settings: EvolveSettings, on_gpu: bool) -> EvolvePlan:
 
     Nothing is written. Raises SettingsError and InputError.
     """
-    find_method(settings.selection.method)
+    method = _checked_method(settings)
     base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
     corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [settings.base]))
-    scoring = scoring_step(
-        corpora["drop"].artifact, "base", base, settings.scoring, settings.cluster
-    )
+    drop, columns = corpora["drop"].artifact, columns_of([method]).get("base", SCORE_COLUMNS)
+    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, Pass(columns))
     run = _run(settings, corpora, scoring)
     return EvolvePlan(settings, on_gpu, corpora, scoring, run)
 
 
 def check_evolve_given(settings: EvolveSettings) -> None:
     """Raise what `plan_evolve` would raise, as far as a second of looking can tell."""
-    find_method(settings.selection.method)
+    _checked_method(settings)
     check_model_directory(settings.base)
     load_template(settings.corpus.template, load_tokenizer(settings.base))
     max_length(settings.corpus.max_length, [settings.base])
@@ -148,21 +157,20 @@ def next_round(plan: EvolvePlan) -> RoundPlan | None:
     part, corpus = _place(plan, number)
     reference = current_reference(plan, finished)
     settings = plan.settings.selection if number else SelectionSettings(method="full")
-    roles = find_method(settings.method).roles
-    base = _base_scores(plan, part) if "base" in roles else None
-    scoring = _reference_scoring(plan, corpus, reference) if "reference" in roles else None
-    scores = {"base": base, "reference": scoring and scoring.artifact}
-    made = {role: artifact for role, artifact in scores.items() if artifact}
-    selection = selection_step(corpus, made, settings)
+    method = chosen_method(settings)
+    base = _base_scores(plan, part) if "base" in method.roles else None
+    evidence = _evidence(plan, method, corpus, reference)
+    made = evidence.scores | ({"base": base} if base is not None else {})
+    selection = selection_step(corpus, made, settings, evidence.planted, plan.base.model)
     training = _training(plan, selection, reference)
     round = Round(
         round=number,
         corpus=corpus.id,
-        scores={role: artifact.id for role, artifact in made.items()},
+        scores={role: artifact.id for role, artifact in selection.scores.items()},
         selection=selection.artifact.id,
         model=training.artifact.id,
     )
-    return RoundPlan(round, part, base, scoring, selection, training)
+    return RoundPlan(round, part, base, evidence, selection, training)
 
 
 def current_reference(plan: EvolvePlan, finished: list[FinishedRound]) -> ModelSpec:
@@ -253,9 +261,26 @@ def _base_scores(plan: EvolvePlan, part: Part | None) -> Artifact:
     return sliced_scores(plan.base.artifact, part) if part else plan.base.artifact
 
 
-def _reference_scoring(plan: EvolvePlan, corpus: Artifact, reference: ModelSpec) -> ScoringStep:
-    settings = plan.settings
-    return scoring_step(corpus, "reference", reference, settings.scoring, settings.cluster)
+def _evidence(
+    plan: EvolvePlan, method: Method, corpus: Artifact, reference: ModelSpec
+) -> EvidencePlan:
+    """Return what the method looks at of a round's corpus; the base's scores of it are there."""
+    models = {"base": plan.base.model, "reference": reference}
+    evidence = plan_evidence([method], corpus, scorer_of(plan.settings, models))
+    of_base = [s for s in evidence.scorings if s.role == "base" and s.corpus.id == corpus.id]
+    return replace(evidence, scorings=tuple(s for s in evidence.scorings if s not in of_base))
+
+
+def _checked_method(settings: EvolveSettings) -> Method:
+    """Return the method; SettingsError if it needs what evolving does not have."""
+    method = chosen_method(settings.selection)
+    missing = set(method.roles) - {"base", "reference", UNPROMPTED}
+    if missing:
+        raise SettingsError(
+            f"selection.method: {method.name} needs {min(missing)} scores, which rounds do not "
+            "have. Clean with it, or compare it."
+        )
+    return method
 
 
 def _training(plan: EvolvePlan, selection: SelectionStep, init: ModelSpec) -> TrainingStep:

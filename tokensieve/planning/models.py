@@ -43,11 +43,11 @@ def check_pair(base: str, reference: str, template: str) -> None:
     check_same_tokenizer(base, reference, template == "model")
 
 
-def check_different(base: ModelSpec, reference: ModelSpec) -> None:
+def check_different(name: str, model: ModelSpec, other: str, second: ModelSpec) -> None:
     """Raise SettingsError if both are the same model."""
-    if base.fingerprint == reference.fingerprint:
+    if model.fingerprint == second.fingerprint:
         raise SettingsError(
-            "--reference: is the same model as the base; every influence would be 0"
+            f"--{other}: is the same model as the {name}; every difference would be 0"
         )
 
 

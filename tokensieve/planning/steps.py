@@ -11,7 +11,7 @@ from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.documents import content_id
 from tokensieve.evaluation import tasks_identity
 from tokensieve.ingest import Inventory, take_inventory
-from tokensieve.methods import find_method
+from tokensieve.methods import chosen_method
 from tokensieve.models import load_tokenizer, resolved_dtype, tokenizer_fingerprint
 from tokensieve.planning.models import ModelSpec
 from tokensieve.scoring import device_batch_tokens
@@ -29,6 +29,7 @@ from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
 
 SCORE_COLUMNS = ("nll", "entropy")
+"""What every pass collects: it costs next to nothing, and is asked for first."""
 _INPUT_KEYS = ("name", "source", "format", "num_bytes", "sha256")
 CPU_BATCH_TOKENS = 2048
 """Tokens of a training pass on a CPU: more is slower, and takes more memory."""
@@ -59,6 +60,15 @@ class CorpusStep:
 
 
 @dataclass(frozen=True)
+class Pass:
+    """What one pass of a model over a corpus collects."""
+
+    columns: tuple[str, ...] = SCORE_COLUMNS
+    context: tuple[int, ...] | None = None
+    """What stands before each answer instead of its prompt. Unset: the prompt itself."""
+
+
+@dataclass(frozen=True)
 class ScoringStep:
     """Score a corpus with a model."""
 
@@ -69,9 +79,17 @@ class ScoringStep:
     model: ModelSpec
     settings: ScoringSettings
     cluster: ClusterSettings
-    columns: tuple[str, ...]
-    context: tuple[int, ...] | None
-    """What stands before each answer instead of its prompt. Unset: the prompt itself."""
+    collected: Pass
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Return what is collected of each token."""
+        return self.collected.columns
+
+    @property
+    def context(self) -> tuple[int, ...] | None:
+        """Return what stands before each answer instead of its prompt."""
+        return self.collected.context
 
 
 @dataclass(frozen=True)
@@ -83,6 +101,19 @@ class SelectionStep:
     scores: dict[str, Artifact]
     """By role; those that the method needs."""
     settings: SelectionSettings
+    planted: "PlantedScores | None"
+    """Unset: the method does not look at planted noise."""
+    embeddings: ModelSpec | None
+    """The base. Unset: the method does not look at its embeddings."""
+
+
+@dataclass(frozen=True)
+class PlantedScores:
+    """A copy of samples with planted noise, and what models say of it."""
+
+    corpus: Artifact
+    scores: dict[str, Artifact]
+    """By role."""
 
 
 @dataclass(frozen=True)
@@ -150,10 +181,10 @@ def scoring_step(
     model: ModelSpec,
     settings: ScoringSettings,
     cluster: ClusterSettings,
-    columns: tuple[str, ...] = SCORE_COLUMNS,
-    context: tuple[int, ...] | None = None,
+    collected: Pass | None = None,
 ) -> ScoringStep:
-    """Return how a corpus is scored."""
+    """Return how a corpus is scored; `collected`: by more than what every pass collects."""
+    collected = collected or Pass()
     plan: dict[str, Any] = {
         "kind": "scores",
         "code": CODE_VERSION,
@@ -163,36 +194,49 @@ def scoring_step(
         "dtype": model.dtype,
         "device": model.device,
         "batch_tokens": device_batch_tokens(settings.batch_tokens, model.device == "gpu"),
-        "columns": list(columns),
+        "columns": list(collected.columns),
     }
-    if any("attention" in column for column in columns):
+    if any("attention" in column for column in collected.columns):
         plan["attention_layer"] = settings.attention_layer
-    if context is not None:
-        plan["context"] = list(context)
+    if collected.context is not None:
+        plan["context"] = list(collected.context)
     artifact = Artifact(corpus.storage, "scores", plan)
-    return ScoringStep(artifact, corpus, role, model, settings, cluster, columns, context)
+    return ScoringStep(artifact, corpus, role, model, settings, cluster, collected)
 
 
 def selection_step(
-    corpus: Artifact, scores: dict[str, Artifact], settings: SelectionSettings
+    corpus: Artifact,
+    scores: dict[str, Artifact],
+    settings: SelectionSettings,
+    planted: PlantedScores | None = None,
+    base: ModelSpec | None = None,
 ) -> SelectionStep:
     """Return how tokens are selected. What the method does not look at is not in the plan."""
-    method = find_method(settings.method)
-    counts = method.direction != "test"
+    method = chosen_method(settings)
+    rule = method.rule(settings)
     needed = {role: scores[role] for role in method.roles}
-    plan = {
+    plan: dict[str, Any] = {
         "kind": "selections",
         "code": CODE_VERSION,
         "num_shards": corpus.num_shards,
         "corpus": corpus.id,
         "scores": {role: artifact.id for role, artifact in needed.items()},
         "method": method.name,
-        "keep": settings.keep if counts else None,
-        "scope": (settings.scope or method.default_scope) if counts else None,
+        "parameters": method.parameters.model_dump(mode="json"),
+        "keep": rule.keep if rule.counts else None,
+        "scope": rule.scope if rule.counts else None,
         "seed": settings.seed if method.draws else None,
         "keep_empty": settings.keep_empty,
     }
-    return SelectionStep(Artifact(corpus.storage, "selections", plan), corpus, needed, settings)
+    if not method.plants:
+        planted = None
+    if planted is not None:
+        plan["planted"] = {role: planted.scores[role].id for role in method.roles}
+    embeddings = base if method.embeds else None
+    if embeddings is not None:
+        plan["embeddings"] = embeddings.fingerprint
+    artifact = Artifact(corpus.storage, "selections", plan)
+    return SelectionStep(artifact, corpus, needed, settings, planted, embeddings)
 
 
 def training_step(

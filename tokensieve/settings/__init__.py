@@ -26,6 +26,7 @@ from tokensieve.settings.runs import (
     CompareSettings,
     DropSettings,
     EvolveSettings,
+    ScoredSettings,
     TrainSettings,
     WorkspaceSettings,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "Normaliser",
     "RoundsSettings",
     "Scope",
+    "ScoredSettings",
     "ScoringSettings",
     "SelectionSettings",
     "Settings",

@@ -1,6 +1,6 @@
 """The groups of settings: each field written, documented and given its default once."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -43,9 +43,13 @@ class SelectionSettings(Settings):
     """Which tokens are kept."""
 
     method: str = "fixed-model"
-    """A name from `tokensieve.methods.METHODS`."""
-    keep: float = Field(default=0.6, gt=0, le=1)
-    """Share of the scored response tokens to keep. Methods that test each token do not use it."""
+    """A name from `tokensieve methods`."""
+    parameters: dict[str, Any] = Field(default={})
+    """Of the method itself, where its own defaults are not wanted; `tokensieve methods` shows
+    them."""
+    keep: float | None = Field(default=None, gt=0, le=1)
+    """Share of the scored response tokens to keep. Unset: the method's own, mostly 0.6. Methods
+    that test each token do not use it."""
     scope: Scope | None = None
     """Where the share is counted. Unset: the method's own scope."""
     seed: int = 0

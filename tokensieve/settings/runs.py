@@ -1,7 +1,7 @@
 """The settings of each command, as trees of the groups."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
@@ -15,6 +15,8 @@ from tokensieve.settings.groups import (
     TrainingSettings,
 )
 from tokensieve.settings.tree import Settings, absolute, absolute_if_file
+
+_MODELS = ("reference", "harmful", "bottleneck")
 
 
 class WorkspaceSettings(Settings):
@@ -36,7 +38,7 @@ class WorkspaceSettings(Settings):
     def _absolute_workspace(cls, workspace: Path) -> Path:
         return workspace.expanduser().absolute()
 
-    @field_validator("base", "reference", "init", check_fields=False)
+    @field_validator("base", "init", "external", *_MODELS, check_fields=False)
     @classmethod
     def _absolute_model(cls, model: str | None) -> str | None:
         return None if model is None else absolute(model)
@@ -58,7 +60,7 @@ class DropSettings(WorkspaceSettings):
     @classmethod
     def path_keys(cls) -> tuple[str, ...]:
         """Return the keys that hold paths."""
-        return (*super().path_keys(), "files", "reference", "warmup", "holdout")
+        return (*super().path_keys(), "files", *_MODELS, "external", "warmup", "holdout")
 
     @field_validator("corpus")
     @classmethod
@@ -67,11 +69,23 @@ class DropSettings(WorkspaceSettings):
         return corpus.model_copy(update={"template": template})
 
 
-class CleanSettings(DropSettings):
-    """One cleaning run."""
+class ScoredSettings(DropSettings):
+    """What every command has whose methods look at models that are given."""
 
     reference: str | None = None
-    """Directory of the reference model; methods that need none run without it."""
+    """Directory of the reference model. Unset: `compare` takes the base after the warm-up, and
+    methods that need none run without it."""
+    harmful: str | None = None
+    """Directory of a model trained on harmful data, for toss."""
+    bottleneck: str | None = None
+    """Directory of a checkpoint of plain training at its worst accuracy, for t3s."""
+    external: str | None = None
+    """Parquet file of `sample_id` and a list of floats, for the method external."""
+
+
+class CleanSettings(ScoredSettings):
+    """One cleaning run."""
+
     selection: SelectionSettings = SelectionSettings()
 
 
@@ -102,7 +116,7 @@ class EvolveSettings(DropSettings):
     training: TrainingSettings = TrainingSettings()
 
 
-class CompareSettings(DropSettings):
+class CompareSettings(ScoredSettings):
     """Does cleaning help on this data? Every arm is trained alike and evaluated alike."""
 
     holdout: tuple[str, ...] = Field(min_length=1)
@@ -110,11 +124,12 @@ class CompareSettings(DropSettings):
     arms: tuple[str, ...] = Field(
         default=("full", "random", "rho", "fixed-model", "self-evolving"), min_length=1
     )
-    """Methods to compare; `full` and `random` are what the others have to beat."""
+    """Methods to compare; `full` and `random` are what the others have to beat. `rho@0.3` keeps
+    another share than `keep`."""
+    parameters: dict[str, dict[str, Any]] = Field(default={})
+    """Of methods, by their names, where their own defaults are not wanted."""
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(default=(0, 1, 2), min_length=1)
     """Each arm is trained once with each."""
-    reference: str | None = None
-    """Directory of the reference model. Unset: the base after the warm-up."""
     warmup: tuple[str, ...] = ()
     """Files of the warm-up. Unset: it takes the first part of the corpus."""
     keep: float = Field(default=0.6, gt=0, le=1)

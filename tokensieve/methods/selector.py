@@ -1,0 +1,120 @@
+"""A method made ready for one corpus: fitted to it, with the thresholds of its selection."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from tokensieve.corpus import Float32s, Float64s
+from tokensieve.methods.method import (
+    CURRENT,
+    Evidence,
+    Fitted,
+    Fitting,
+    Method,
+    PlantedEvidence,
+    has_all_scores,
+)
+from tokensieve.ranking import Rule, ScoredShard
+from tokensieve.selection import Decision, select_shard
+from tokensieve.settings import SelectionSettings
+from tokensieve.thresholds import Threshold, find_thresholds
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a selection reads."""
+
+    read: Callable[[int], Evidence]
+    """Returns a shard by its number."""
+    num_shards: int
+    embeddings: Callable[[], Float32s] | None = None
+    planted: Callable[[], Iterator[PlantedEvidence]] | None = None
+
+
+@dataclass(frozen=True)
+class Selector:
+    """Decides on the tokens of a corpus, shard by shard in any order."""
+
+    method: Method
+    rule: Rule
+    fitted: Fitted | None
+    thresholds: Mapping[str, Threshold]
+    unlearned: Mapping[str, Threshold]
+    """Where the tokens end that are kept or unlearned; empty unless the method unlearns."""
+
+    @classmethod
+    def of(cls, method: Method, settings: SelectionSettings, source: Source) -> "Selector":
+        """Return the method fitted to the corpus; reads it as often as that takes."""
+        fitted = _fitted(method, settings, source)
+        rule = method.rule(settings)
+
+        def read(shard: int) -> ScoredShard:
+            return method.scored(replace(source.read(shard), fitted=fitted))
+
+        thresholds = find_thresholds(read, source.num_shards, rule)
+        unlearned: dict[str, Threshold] = {}
+        if method.unlearns:
+            unlearned = find_thresholds(read, source.num_shards, replace(rule, with_rest=True))
+        return cls(method, rule, fitted, thresholds, unlearned)
+
+    def decide(self, evidence: Evidence) -> Decision:
+        """Return what is decided on the tokens of a shard."""
+        judgement = self.method.judged(replace(evidence, fitted=self.fitted))
+        shard, number = evidence.shard, evidence.number
+        scored = ScoredShard(judgement.score_T, shard.offsets_N1, shard.sources)
+        weight_T = select_shard(scored, number, self.rule, dict(self.thresholds))
+        if self.method.unlearns:
+            with_rest = replace(self.rule, with_rest=True)
+            either_T = select_shard(scored, number, with_rest, dict(self.unlearned))
+            weight_T = 2 * weight_T - either_T
+        return Decision(
+            judgement.score_T,
+            weight_T,
+            judgement.attributes,
+            judgement.reason_T,
+            self.method.reasons,
+        )
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Return what of the selection goes on record beside its tables, as plain JSON."""
+        return dict(self.fitted.notes) if self.fitted else {}
+
+
+def deferred(method: Method) -> Method:
+    """Return what a selection does for a method that chooses at every step of a training: every
+    token that has the scores it will need is left for it to decide on.
+    """
+    columns = {role: names for role, names in method.columns.items() if role != CURRENT}
+    return Method(
+        name=method.name,
+        source=method.source,
+        summary=method.summary,
+        judge=_candidate,
+        columns=columns,
+        direction="test",
+    )
+
+
+def _candidate(evidence: Evidence) -> Float64s:
+    return np.where(has_all_scores(evidence), 1.0, np.nan)
+
+
+def _fitted(method: Method, settings: SelectionSettings, source: Source) -> Fitted | None:
+    if method.fit is None:
+        return None
+
+    def shards() -> Iterator[Evidence]:
+        return (source.read(number) for number in range(source.num_shards))
+
+    return method.fit(Fitting(shards, settings, _given(source.embeddings), _given(source.planted)))
+
+
+def _given(reader: Callable[[], Any] | None) -> Callable[[], Any]:
+    return reader or _nothing
+
+
+def _nothing() -> Any:
+    raise AssertionError("a method states what its fit reads")

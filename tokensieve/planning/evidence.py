@@ -1,0 +1,246 @@
+"""What methods look at: by which models a corpus is scored, which columns, and what else is made.
+
+A role says what a model is to a method. Of one model and corpus all columns that any chosen method
+needs are collected in one pass, and none that no method needs.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+from tokensieve.artifact import CODE_VERSION, Artifact
+from tokensieve.chat import load_encoder
+from tokensieve.errors import SettingsError
+from tokensieve.methods import Method
+from tokensieve.methods.method import CURRENT
+from tokensieve.models import check_model_directory
+from tokensieve.planning.models import (
+    DEFAULT_MAX_LENGTH,
+    ModelSpec,
+    check_different,
+    check_pair,
+    max_length,
+    model_spec,
+)
+from tokensieve.planning.steps import (
+    SCORE_COLUMNS,
+    Pass,
+    PlantedScores,
+    ScoringStep,
+    scoring_step,
+)
+from tokensieve.scoring import COLUMNS
+from tokensieve.settings import (
+    ClusterSettings,
+    CompareSettings,
+    EvolveSettings,
+    ScoredSettings,
+    ScoringSettings,
+)
+from tokensieve.storage import file_sha256
+
+UNPROMPTED = "unprompted"
+"""Role of the reference where it reads an answer without its question."""
+EXTERNAL = "external"
+"""Role of numbers that were made elsewhere."""
+PLANTED_TOKENS = 400_000
+"""About how many tokens the copy has into which noise is planted."""
+_MODELS = {
+    "base": "base",
+    "reference": "reference",
+    UNPROMPTED: "reference",
+    "harmful": "harmful",
+    "bottleneck": "bottleneck",
+}
+"""Which model answers for a role."""
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """How models are run over a corpus."""
+
+    models: Mapping[str, ModelSpec]
+    """By name: `base`, `reference`, `harmful`, `bottleneck`, as far as given."""
+    settings: ScoringSettings
+    cluster: ClusterSettings
+    context: Callable[[], tuple[int, ...]]
+    """Returns the ids before an answer whose question is empty."""
+    external: str | None = None
+    """File of numbers that were made elsewhere."""
+
+
+@dataclass(frozen=True)
+class ExternalStep:
+    """Take the numbers of a file as scores of a corpus."""
+
+    artifact: Artifact
+    corpus: Artifact
+    file: str
+
+
+@dataclass(frozen=True)
+class PlantStep:
+    """Copy samples of a corpus, and plant noise into the copy."""
+
+    artifact: Artifact
+    corpus: Artifact
+
+
+@dataclass(frozen=True)
+class EvidencePlan:
+    """Everything that is made for the methods to look at, in order."""
+
+    plant: PlantStep | None
+    scorings: tuple[ScoringStep, ...]
+    """Of the corpus, and of its planted copy."""
+    external: ExternalStep | None
+    corpus: Artifact
+
+    @property
+    def scores(self) -> dict[str, Artifact]:
+        """Return the scores of the corpus by role."""
+        return self._of(self.corpus) | (
+            {EXTERNAL: self.external.artifact} if self.external is not None else {}
+        )
+
+    @property
+    def planted(self) -> PlantedScores | None:
+        """Return the planted copy and its scores."""
+        if self.plant is None:
+            return None
+        return PlantedScores(self.plant.artifact, self._of(self.plant.artifact))
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """Return every artifact by step, in order."""
+        made = {"plant noise": self.plant.artifact} if self.plant is not None else {}
+        for step in self.scorings:
+            where = "" if step.corpus.id == self.corpus.id else " on planted noise"
+            made[f"score {step.role}{where}"] = step.artifact
+        if self.external is not None:
+            made["read external scores"] = self.external.artifact
+        return made
+
+    def _of(self, corpus: Artifact) -> dict[str, Artifact]:
+        return {step.role: step.artifact for step in self.scorings if step.corpus.id == corpus.id}
+
+
+def models_of(methods: Iterable[Method]) -> list[str]:
+    """Return the names of the models that the methods look at, each once."""
+    roles = [role for method in methods for role in method.roles if role != EXTERNAL]
+    names = [_MODELS[role] for role in roles]
+    names += ["base" for method in methods if method.embeds]
+    return list(dict.fromkeys(names))
+
+
+def given_paths(settings: ScoredSettings, methods: list[Method]) -> dict[str, str]:
+    """Return the directories of the models that the methods look at, and the base's; each looked
+    through. Raises SettingsError if one is not given, InputError if it cannot be used.
+    """
+    given = {name: getattr(settings, name) for name in dict.fromkeys(_MODELS.values())}
+    needed = models_of(methods)
+    if isinstance(settings, CompareSettings) and settings.reference is None:
+        needed = [name for name in needed if name != "reference"]  # it makes its own
+    for name in needed:
+        if given[name] is None:
+            [method, *_] = [each.name for each in methods if name in models_of([each])]
+            raise SettingsError(f"--{name}: the method {method} needs this model")
+    if any(EXTERNAL in method.roles for method in methods):
+        _check_external(settings)
+    paths = {name: given[name] for name in dict.fromkeys(["base", *needed])}
+    for path in paths.values():
+        check_model_directory(path)
+    return paths
+
+
+def given_models(
+    settings: ScoredSettings, methods: list[Method], on_gpu: bool
+) -> dict[str, ModelSpec]:
+    """Return the models that the methods look at by name, checked to belong together."""
+    paths, dtype = given_paths(settings, methods), settings.scoring.dtype
+    for name in paths.keys() - {"base"}:
+        check_pair(paths["base"], paths[name], settings.corpus.template)
+    needed = [name for name in models_of(methods) if name in paths]
+    specs = {name: model_spec(paths[name], dtype, on_gpu) for name in needed}
+    for first, second in combinations(specs, 2):
+        check_different(first, specs[first], second, specs[second])
+    return specs
+
+
+def given_max_length(settings: ScoredSettings) -> int:
+    """Return how many tokens of a sample are kept: what every model that is given was made for."""
+    given = [getattr(settings, name) for name in dict.fromkeys(_MODELS.values())]
+    return max_length(settings.corpus.max_length, [path for path in given if path])
+
+
+def scorer_of(settings: ScoredSettings | EvolveSettings, models: Mapping[str, ModelSpec]) -> Scorer:
+    """Return how the settings have models run over a corpus."""
+
+    def context() -> tuple[int, ...]:
+        encoder = load_encoder(settings.base, settings.corpus.template, DEFAULT_MAX_LENGTH)
+        return tuple(encoder.before_answer())
+
+    external = settings.external if isinstance(settings, ScoredSettings) else None
+    return Scorer(models, settings.scoring, settings.cluster, context, external)
+
+
+def columns_of(methods: Iterable[Method]) -> dict[str, tuple[str, ...]]:
+    """Return the columns of each role that any of the methods needs, in the order of COLUMNS."""
+    wanted: dict[str, set[str]] = {}
+    for method in methods:
+        for role, names in method.columns.items():
+            if role != CURRENT:
+                wanted.setdefault(role, set(SCORE_COLUMNS)).update(names)
+    return {
+        role: tuple(name for name in COLUMNS if name in names) for role, names in wanted.items()
+    }
+
+
+def plan_evidence(methods: list[Method], corpus: Artifact, scorer: Scorer) -> EvidencePlan:
+    """Return what is made for these methods of this corpus. The corpus need not be there yet."""
+    columns = columns_of(methods)
+    external = columns.pop(EXTERNAL, None)
+    scorings = [_scoring(role, names, corpus, scorer) for role, names in columns.items()]
+    plant = _plant_step(corpus) if any(method.plants for method in methods) else None
+    if plant is not None:
+        wanted = columns_of([method for method in methods if method.plants])
+        scorings += [_scoring(role, columns[role], plant.artifact, scorer) for role in wanted]
+    made_elsewhere = _external_step(corpus, scorer) if external is not None else None
+    return EvidencePlan(plant, tuple(scorings), made_elsewhere, corpus)
+
+
+def _scoring(role: str, columns: tuple[str, ...], corpus: Artifact, scorer: Scorer) -> ScoringStep:
+    model = scorer.models[_MODELS[role]]
+    collected = Pass(columns, scorer.context() if role == UNPROMPTED else None)
+    return scoring_step(corpus, role, model, scorer.settings, scorer.cluster, collected)
+
+
+def _plant_step(corpus: Artifact) -> PlantStep:
+    plan = {
+        "kind": "corpora",
+        "code": CODE_VERSION,
+        "num_shards": 1,
+        "planted": corpus.id,
+        "num_tokens": PLANTED_TOKENS,
+    }
+    return PlantStep(Artifact(corpus.storage, "corpora", plan), corpus)
+
+
+def _external_step(corpus: Artifact, scorer: Scorer) -> ExternalStep:
+    assert scorer.external is not None, "checked with what is given"
+    plan = {
+        "kind": "scores",
+        "code": CODE_VERSION,
+        "num_shards": corpus.num_shards,
+        "corpus": corpus.id,
+        "file": file_sha256(Path(scorer.external)),
+    }
+    return ExternalStep(Artifact(corpus.storage, "scores", plan), corpus, scorer.external)
+
+
+def _check_external(settings: ScoredSettings) -> None:
+    if settings.external is None:
+        raise SettingsError(
+            "--external: the method external needs a Parquet file of sample_id and numbers"
+        )
