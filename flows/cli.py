@@ -16,6 +16,7 @@ from flows.commands import (
     run_evolve,
     run_history,
     run_index,
+    run_methods,
     run_sql,
     run_status,
     run_train,
@@ -101,10 +102,9 @@ def _add_clean(commands: Any) -> None:
     purpose = "score, select, and write the training-ready dataset"
     command = _command(commands, "clean", run_clean, purpose, "[FILE ...]")
     flags.add_run(command)
-    purpose = "the better model that shows what is learnable"
-    command.add_argument("--reference", metavar="DIR", help=purpose)
     command.add_argument("--dry-run", action="store_true", help="say what it would cost, then stop")
     flags.add_drop(command, trains=False)
+    flags.add_given(command, "the better model that shows what is learnable")
     flags.add_selection(command, seed=True)
     flags.add_cluster(command)
     _tell_settings(command, CleanSettings, "laptop.toml")
@@ -142,6 +142,7 @@ def _add_compare(commands: Any) -> None:
     flags.add_run(command)
     flags.add_drop(command, trains=True)
     flags.add_comparison(command)
+    flags.add_given(command, "the better model; unset: the base after the warm-up")
     flags.add_evaluation(command)
     flags.add_rounds(command)
     flags.add_training(command, seed=False)
@@ -150,7 +151,12 @@ def _add_compare(commands: Any) -> None:
 
 
 def _add_questions(commands: Any) -> None:
-    """Add the commands that look at a workspace."""
+    """Add the commands that look at a workspace, and the one that looks at the methods."""
+    methods = _command(
+        commands, "methods", run_methods, "what each method does and needs", "[NAME]"
+    )
+    purpose = "tell all of one method, and of its parameters"
+    methods.add_argument("name", nargs="?", metavar="NAME", help=purpose)
     query = _command(commands, "sql", run_sql, "ask the index a read-only question", "SELECT")
     query.add_argument("statement", metavar="SELECT", help="one SELECT, DESCRIBE, SHOW or EXPLAIN")
     forms = ("table", "csv", "json", "parquet")

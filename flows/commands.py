@@ -92,6 +92,13 @@ def run_index(options: argparse.Namespace) -> None:
     print(rebuild_index(storage) if options.rebuild else update_index(storage))
 
 
+def run_methods(options: argparse.Namespace) -> None:
+    """Tell of every method, or all of one."""
+    from tokensieve.methods.facts import describe_method, describe_methods
+
+    print(describe_method(options.name) if options.name else describe_methods())
+
+
 def run_status(options: argparse.Namespace) -> None:
     """Tell of every run."""
     from tasks.status import describe_runs

@@ -5,6 +5,7 @@ is in the settings file.
 """
 
 import argparse
+import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,16 @@ def add_run(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_given(command: argparse.ArgumentParser, reference: str) -> None:
+    """Add what methods look at beside the base; `reference`: what that model is."""
+    group = command.add_argument_group("what methods look at")
+    _add(group, "--reference", "reference", "DIR", reference)
+    _add(group, "--harmful", "harmful", "DIR", "a model trained on harmful data, for toss")
+    _add(group, "--bottleneck", "bottleneck", "DIR", "a checkpoint of plain training, for t3s")
+    purpose = "Parquet of sample_id and a list of numbers, for the method external"
+    _add(group, "--external", "external", "FILE", purpose)
+
+
 def add_cluster(command: argparse.ArgumentParser) -> None:
     """Add where the work runs."""
     group = command.add_argument_group("where it runs")
@@ -83,7 +94,15 @@ def add_cluster(command: argparse.ArgumentParser) -> None:
 def add_selection(command: argparse.ArgumentParser, seed: bool) -> None:
     """Add how tokens are selected; `seed`: with the seed of methods that draw."""
     group = command.add_argument_group("which tokens are kept")
-    _add(group, "--method", "selection.method", "NAME", "fixed-model, rho, random, full")
+    _add(group, "--method", "selection.method", "NAME", "one that `tokensieve methods` lists")
+    purpose = "of the method itself, such as gamma=0.25; repeat the flag for more"
+    group.add_argument(
+        "--parameter",
+        dest="selection.parameters",
+        action=_Parameter,
+        metavar="NAME=VALUE",
+        help=purpose,
+    )
     _add(group, "--keep", "selection.keep", "SHARE", "of the response tokens")
     purpose = "where that share is counted; unset: the method's own"
     _add_choice(group, "--scope", "selection.scope", ("dataset", "source", "sample"), purpose)
@@ -121,8 +140,6 @@ def add_comparison(command: argparse.ArgumentParser) -> None:
     _add_list(group, "--arms", "arms", "NAME", "methods, or self-evolving; files go before it")
     _add_list(group, "--seeds", "seeds", "N", "each arm is trained once with each")
     _add(group, "--keep", "keep", "SHARE", "of the response tokens, by every arm but full")
-    purpose = "the better model; unset: the base after the warm-up"
-    _add(group, "--reference", "reference", "DIR", purpose)
 
 
 def add_evaluation(command: argparse.ArgumentParser) -> None:
@@ -140,6 +157,29 @@ def add_workspace(command: argparse.ArgumentParser, default: Path | None) -> Non
     purpose = "where the artifacts lie"
     told = purpose if default is None else f"{purpose} (default: {default})"
     command.add_argument("--workspace", type=Path, default=default, metavar="DIR", help=told)
+
+
+class _Parameter(argparse.Action):
+    """Takes NAME=VALUE; the value is read as in a settings file, and as text if it is none."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        options: argparse.Namespace,
+        given: Any,
+        flag: str | None = None,
+    ) -> None:
+        name, equals, value = given.partition("=")
+        if not (name and equals):
+            raise argparse.ArgumentError(self, f"{given!r} is not of the form NAME=VALUE")
+        setattr(options, self.dest, {**(getattr(options, self.dest) or {}), name: _read(value)})
+
+
+def _read(value: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
 
 
 def _add(to: argparse._ActionsContainer, flag: str, place: str, word: str, purpose: str) -> None:

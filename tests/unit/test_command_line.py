@@ -108,3 +108,37 @@ def test_a_selection_may_stand_in_the_settings_file(tmp_path):
 
     assert settings_of("train", f"--config {config}").selection == "rho-01234567"
     assert settings_of("train", f"full-0 --config {config}").selection == "full-0"
+
+
+def test_parameters_of_a_method_are_read_as_in_a_settings_file():
+    settings = settings_of(
+        "clean",
+        "a --base m --method sstoken --parameter gamma=0.25 --parameter layers=[1,2] "
+        "--parameter direction=low --parameter first_position=false",
+    )
+
+    assert settings.selection.method == "sstoken"
+    assert settings.selection.parameters == {
+        "gamma": 0.25,
+        "layers": [1, 2],
+        "direction": "low",
+        "first_position": False,
+    }
+
+
+def test_a_parameter_without_a_value_is_refused(capsys):
+    with pytest.raises(SystemExit):
+        settings_of("clean", "a --base m --parameter gamma")
+
+    assert "'gamma' is not of the form NAME=VALUE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["clean", "compare"])
+def test_the_models_that_methods_look_at_arrive(command):
+    holdout = "--holdout h " if command == "compare" else ""
+    given = "--reference r --harmful x --bottleneck y --external n.parquet"
+    settings = settings_of(command, f"a --base m {holdout}{given}")
+
+    here = Path.cwd()
+    assert (settings.reference, settings.harmful) == (f"{here}/r", f"{here}/x")
+    assert (settings.bottleneck, settings.external) == (f"{here}/y", f"{here}/n.parquet")

@@ -101,7 +101,7 @@ def test_the_seed_is_part_of_a_selection_that_draws(given):
     ]
 
     assert drawn[0].selection.artifact.id != drawn[1].selection.artifact.id
-    assert drawn[0].scorings == ()
+    assert drawn[0].evidence.scorings == ()
 
 
 def test_the_same_file_under_another_source_is_another_corpus(given, tmp_path):

@@ -11,11 +11,11 @@ from tokensieve.planning import (
     check_compare_given,
     evolve_settings,
     next_round,
+    plan_arm_evidence,
     plan_arms,
     plan_compare,
     plan_evaluation,
     plan_evolve,
-    plan_scorings,
     plan_warmup,
 )
 from tokensieve.settings import CompareSettings
@@ -54,7 +54,7 @@ def arms_of(plan: ComparePlan) -> dict[tuple[str, int], ArmPlan]:
     warmup = plan_warmup(plan)
     if warmup is not None:
         commit_model(warmup.training.artifact, plan.settings.base, "warmed up")
-    arms = plan_arms(plan, plan_scorings(plan, warmup))
+    arms = plan_arms(plan, plan_arm_evidence(plan, warmup))
     return {(each.arm, each.seed): each for each in arms}
 
 
@@ -114,7 +114,7 @@ def test_a_reference_that_is_given_needs_no_warm_up(given, tmp_path):
     plan = prepared(given, tmp_path, reference=given.reference)
 
     assert plan_warmup(plan) is None
-    assert [(step.role, step.model.path) for step in plan_scorings(plan, None)] == [
+    assert [(step.role, step.model.path) for step in plan_arm_evidence(plan, None).scorings] == [
         ("base", given.base),
         ("reference", given.reference),
     ]
@@ -125,7 +125,7 @@ def test_arms_that_look_at_no_scores_cost_no_forward_pass(given, tmp_path, arms)
     plan = prepared(given, tmp_path, arms=arms)
 
     assert plan_warmup(plan) is None
-    assert plan_scorings(plan, None) == []
+    assert plan_arm_evidence(plan, None).scorings == ()
 
 
 def test_the_evolving_arm_shares_its_corpus_warm_up_and_base_scores_with_the_others(
@@ -139,7 +139,7 @@ def test_the_evolving_arm_shares_its_corpus_warm_up_and_base_scores_with_the_oth
     )
     warmup = plan_warmup(plan)
     commit_model(warmup.training.artifact, given.base, "warmed up")
-    scorings = plan_scorings(plan, warmup)
+    scorings = plan_arm_evidence(plan, warmup).scorings
 
     evolution = plan_evolve(evolve_settings(plan, seed=3), on_gpu=False)
     first = next_round(evolution)

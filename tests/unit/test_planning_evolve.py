@@ -8,6 +8,7 @@ from tests.tiny_plans import commit_corpus, commit_model, end_round, make_inputs
 from tokensieve.errors import InputError, SettingsError
 from tokensieve.planning import (
     EvolvePlan,
+    RoundPlan,
     check_evolve_given,
     current_reference,
     held_out_steps,
@@ -53,6 +54,12 @@ def ids(given, workspace, **changes) -> tuple[str, ...]:
     return (plan.run.name, *(id for each in rounds for id in (each.selection, each.model)))
 
 
+def reference_of(planned: RoundPlan) -> str | None:
+    """Return the fingerprint of the model that scores the round's corpus, if one does."""
+    found = [step.model.fingerprint for step in planned.evidence.scorings]
+    return found[0] if found else None
+
+
 @pytest.fixture(scope="module")
 def usual_ids(given, tmp_path_factory):
     return ids(given, tmp_path_factory.mktemp("usual"))
@@ -82,7 +89,7 @@ def test_each_round_scores_its_part_with_the_base_and_the_last_model_and_trains_
         (3, 4),
     ]
     assert [each.selection.settings.method for each in rounds] == ["full", *["fixed-model"] * 3]
-    assert [each.reference and each.reference.model.fingerprint for each in rounds] == [
+    assert [reference_of(each) for each in rounds] == [
         None,
         "after round 0",
         "after round 1",
@@ -112,10 +119,10 @@ def test_a_round_names_all_it_uses_and_makes(given, tmp_path):
     planned = next_round(plan)
 
     part = planned.part.artifact.id
-    assert planned.round.corpus == planned.reference.artifact.plan["corpus"] == part
+    assert planned.round.corpus == planned.evidence.scores["reference"].plan["corpus"] == part
     assert planned.round.scores == {
         "base": planned.base_scores.id,
-        "reference": planned.reference.artifact.id,
+        "reference": planned.evidence.scores["reference"].id,
     }
     assert planned.selection.artifact.plan["scores"] == planned.round.scores
     assert planned.training.artifact.plan["selection"] == planned.round.selection
@@ -153,7 +160,7 @@ def test_a_method_that_needs_no_scores_gets_none(given, tmp_path):
 
     planned = next_round(plan)
 
-    assert (planned.base_scores, planned.reference, planned.round.scores) == (None, None, {})
+    assert (planned.base_scores, planned.evidence.scorings, planned.round.scores) == (None, (), {})
 
 
 def test_the_former_reference_stays_when_a_model_is_rejected(given, tmp_path):
@@ -163,7 +170,7 @@ def test_the_former_reference_stays_when_a_model_is_rejected(given, tmp_path):
 
     after = end_round(plan)
 
-    assert after.reference.model.fingerprint == "after round 0"
+    assert reference_of(after) == "after round 0"
     assert after.training.artifact.plan["init"] == "after round 0"
     assert after.part.artifact.plan["part"] == 2
 

@@ -15,7 +15,7 @@ from tokensieve.corpus import Shard
 from tokensieve.errors import InputError
 from tokensieve.methods import METHODS, Evidence
 from tokensieve.ranking import Rule, ScoredShard
-from tokensieve.selection import select_shard, selection_tables
+from tokensieve.selection import Decision, select_shard, selection_tables
 from tokensieve.settings import SelectionSettings
 from tokensieve.thresholds import Threshold, find_thresholds
 
@@ -254,7 +254,7 @@ def small_selection(keep_empty: bool):
     shard = shard_of([[X, 5, 6, 8], [3, X], [X, 9]], ["a", "b", "b"])
     score_T = np.array([NAN, 1.0, 2.0, NAN, NAN, NAN, NAN, 3.0])
     weight_T = np.array([0, 0, 1, 0, 0, 0, 0, 1], dtype=np.float32)
-    return selection_tables(shard, score_T, weight_T, keep_empty)
+    return selection_tables(shard, Decision(score_T, weight_T), keep_empty)
 
 
 def test_the_tables_hold_weights_and_a_dataset_ready_for_training():
@@ -264,6 +264,7 @@ def test_the_tables_hold_weights_and_a_dataset_ready_for_training():
         "source": ["a", "b", "b"],
         "weight": [[0, 0, 1, 0], [0, 0], [0, 1]],
         "num_kept": [1, 0, 1],
+        "score": [[None, 1, 2, None], [None, None], [None, 3]],
     }
     assert tables["train"].to_pydict() == {
         "input_ids": [[7, 5, 6, 8], [7, 9]],
@@ -276,6 +277,7 @@ def test_the_tables_hold_weights_and_a_dataset_ready_for_training():
         "tokens": 8,
         "response_tokens": 5,
         "kept_tokens": 2,
+        "unlearned_tokens": 0,
         "dropped_tokens": 1,
         "unscorable_tokens": 2,
         "empty_samples": 1,
@@ -291,8 +293,8 @@ def test_samples_without_a_trained_token_stay_if_asked_for():
 
 def test_a_kept_token_that_is_no_response_token_is_our_error():
     shard = shard_of([[X, 5]])
-    with pytest.raises(AssertionError, match="1 response tokens, but 2 kept"):
-        selection_tables(shard, np.array([NAN, 1.0]), np.ones(2, dtype=np.float32), False)
+    with pytest.raises(AssertionError, match=r"1 response tokens, but .*'kept_tokens': 2"):
+        selection_tables(shard, Decision(np.array([NAN, 1.0]), np.ones(2, np.float32)), False)
 
 
 def test_datasets_reads_the_training_part_as_it_stands(tmp_path):
