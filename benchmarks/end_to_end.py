@@ -122,7 +122,7 @@ def _num_shards(process: int) -> int:
 
 def _score(shard: int) -> None:
     samples = read_shard(_corpus, _commit, shard)
-    score_shard(_model, samples, ScoringSettings(), lambda tokens: None)
+    score_shard(_model, samples, ScoringSettings(), ("nll", "entropy"), lambda tokens: None)
 
 
 if __name__ == "__main__":

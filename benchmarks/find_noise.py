@@ -73,7 +73,9 @@ def report(
 
 def scored(model: Path, shard: Shard) -> dict[str, Float32s]:
     loaded = load_model(str(model), SCORING.dtype, num_gpus=0)
-    return score_shard(loaded, shard, SCORING, on_batch=lambda num_tokens: None)[0]
+    return score_shard(
+        loaded, shard, SCORING, ("nll", "entropy"), on_batch=lambda num_tokens: None
+    )[0]
 
 
 def weights(method: Method, evidence: Evidence) -> Float32s:

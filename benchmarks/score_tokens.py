@@ -96,7 +96,7 @@ def sft_like_shard(num_samples: int, vocab_size: int) -> Shard:
 
 
 def ours(model: LlamaForCausalLM, shard: Shard) -> np.ndarray:
-    columns, _ = score_shard(model, shard, ScoringSettings(), lambda _: None)
+    columns, _ = score_shard(model, shard, ScoringSettings(), ("nll", "entropy"), lambda _: None)
     return columns["nll"]
 
 

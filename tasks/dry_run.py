@@ -95,9 +95,10 @@ def _measured(plan: CleanPlan, shard: Shard, num_gpus: float) -> Measured:
     model = plan.models["base"]
     part = _head(shard, SAMPLE_TOKENS)
     loaded = load_model(model.path, model.dtype, num_gpus)
-    score_shard(loaded, _head(shard, 512), plan.settings.scoring, lambda tokens: None)
+    scoring, names = plan.settings.scoring, plan.evidence.scorings[0].columns
+    score_shard(loaded, _head(shard, 512), scoring, names, lambda tokens: None)
     began = time.perf_counter()
-    columns, _ = score_shard(loaded, part, plan.settings.scoring, lambda tokens: None)
+    columns, _ = score_shard(loaded, part, scoring, names, lambda tokens: None)
     seconds = time.perf_counter() - began
     num_tokens = max(1, len(part.input_ids_T))
     score_T = columns["nll"].astype(np.float64)

@@ -46,7 +46,16 @@ def _score_shards(step: ScoringStep) -> None:
     scores, corpus = step.artifact, step.corpus.required_commit()
     finished = scores.done_shards()
     jobs = [
-        ScoringJob(scores.storage, step.corpus.id, scores.id, step.model, step.settings, shard)
+        ScoringJob(
+            storage=scores.storage,
+            corpus=step.corpus.id,
+            scores=scores.id,
+            model=step.model,
+            settings=step.settings,
+            columns=step.columns,
+            context=step.context,
+            shard=shard,
+        )
         for shard in range(scores.num_shards)
         if shard not in finished
     ]

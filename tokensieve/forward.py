@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -34,6 +34,17 @@ class Batch:
     """Token ids; 0 where there is no token."""
     starts_B: Int64s
     """The column in which each sample begins."""
+    ends_B: Int64s
+    """The column after the last token of each sample."""
+
+    def laid_out(self, values: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+        """Return an array over [B, L]: each sample's values in its columns, 0 in the others."""
+        values_BL = np.zeros(self.input_ids_BL.shape, dtype)
+        for row, start, end, each in zip(
+            values_BL, self.starts_B, self.ends_B, values, strict=True
+        ):
+            row[start:end] = each
+        return values_BL
 
     def rows_before(self, sample: int, positions: Int64s) -> Int64s:
         """Return the rows of the flattened batch that predict the sample's tokens at `positions`.
@@ -47,13 +58,13 @@ class Batch:
 
 def padded(samples: Sequence[Int32s], side: Literal["left", "right"] = "right") -> Batch:
     """Return the samples as one batch."""
-    width = max(len(sample) for sample in samples)
+    lengths_B = np.array([len(sample) for sample in samples], dtype=np.int64)
+    width = int(lengths_B.max())
+    starts_B = width - lengths_B if side == "left" else np.zeros_like(lengths_B)
     input_ids_BL = np.zeros((len(samples), width), dtype=np.int64)
-    starts_B = np.zeros(len(samples), dtype=np.int64)
-    for index, sample in enumerate(samples):
-        starts_B[index] = width - len(sample) if side == "left" else 0
-        input_ids_BL[index, starts_B[index] :][: len(sample)] = sample
-    return Batch(input_ids_BL, starts_B)
+    batch = Batch(input_ids_BL, starts_B, starts_B + lengths_B)
+    batch.input_ids_BL[:] = batch.laid_out(samples, np.int64)
+    return batch
 
 
 class NextTokens:

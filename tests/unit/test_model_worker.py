@@ -40,7 +40,14 @@ def test_memory_is_given_back_for_another_model_and_not_after_each_shard(init, t
 
     for shard in range(2):
         job = ScoringJob(
-            step.artifact.storage, step.corpus.id, scoring.artifact.id, step.init, SCORING, shard
+            storage=step.artifact.storage,
+            corpus=step.corpus.id,
+            scores=scoring.artifact.id,
+            model=step.init,
+            settings=SCORING,
+            columns=scoring.columns,
+            context=scoring.context,
+            shard=shard,
         )
         worker.run(job)
 

@@ -226,7 +226,7 @@ def test_the_demos_reference_is_better_on_clean_tokens_and_not_on_noise(small_de
     nll = []
     for directory in (small_demo.base, small_demo.reference):
         model = load_model(str(directory), "float32", 0)
-        columns, _ = score_shard(model, shard, ScoringSettings(), lambda num_tokens: None)
+        columns, _ = score_shard(model, shard, ScoringSettings(), ("nll",), lambda _: None)
         nll.append(columns["nll"])
     influence_T = nll[0] - nll[1]
     clean = influence_T[shard.scorable_T & (label_T == 0)].mean()

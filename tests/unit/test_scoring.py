@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from tokensieve import scoring
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError, ResourceError
 from tokensieve.forward import NextTokens, check_forward, padded
-from tokensieve.scoring import check_finite, nll_and_entropy, plan_batches, score_shard
+from tokensieve.scoring import check_finite, distribution, plan_batches, score_shard
+from tokensieve.scoring.distribution import reduced
 from tokensieve.settings import ScoringSettings
 
 torch.set_num_threads(1)  # on tiny matrices threads only wait for each other
@@ -51,6 +51,7 @@ FAMILIES = {
     "opt": TINY | {"ffn_dim": 64, "word_embed_proj_dim": 16, "init_std": 0.3},
     "mamba": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2},
 }
+PLAIN = ("nll", "entropy")
 EXACT = {"rtol": 0, "atol": 2e-5}  # float32: nats
 
 
@@ -93,7 +94,7 @@ SHARD = shard_of([(5, 8), (3, 4), (10, 8), (1, 1), (2, 30), (6, 7), (4, 9)])
 
 
 def run(model: PreTrainedModel, shard: Shard = SHARD, **settings: object):
-    columns, counts = score_shard(model, shard, ScoringSettings(**settings), lambda _: None)
+    columns, counts = score_shard(model, shard, ScoringSettings(**settings), PLAIN, lambda _: None)
     return columns["nll"], columns["entropy"], counts
 
 
@@ -130,14 +131,14 @@ def test_the_sum_over_the_response_is_the_models_own_loss(model):
 
 def test_nll_and_entropy_of_distributions_known_by_heart():
     logits_KV = torch.tensor([[0.0, 0.0, 0.0, 0.0], [1e4, 0.0, 0.0, 0.0], [1e4, 0.0, 0.0, 0.0]])
-    nll_K, entropy_K = nll_and_entropy(logits_KV, torch.tensor([2, 0, 1])).tolist()
+    nll_K, entropy_K = reduced(logits_KV, torch.tensor([2, 0, 1]), PLAIN).tolist()
     assert nll_K == pytest.approx([np.log(4), 0, 1e4])
     assert entropy_K == pytest.approx([np.log(4), 0, 0])
 
 
 def test_bfloat16_logits_are_reduced_in_float32():
     logits_KV = torch.zeros(1, 4096, dtype=torch.bfloat16)  # a bfloat16 sum would stop at 256
-    scores_2K = nll_and_entropy(logits_KV, torch.tensor([0]))
+    scores_2K = reduced(logits_KV, torch.tensor([0]), PLAIN)
     assert scores_2K.dtype == torch.float32
     np.testing.assert_allclose(scores_2K[:, 0], np.log(4096), rtol=1e-6)
 
@@ -157,8 +158,8 @@ def test_padding_on_either_side_gives_the_scores_of_single_samples(side, family,
         tokens = np.arange(1, len(sample))
         rows = torch.from_numpy(batch.rows_before(index, tokens))
         targets = torch.from_numpy(sample[1:]).long()
-        ours = nll_and_entropy(together.logits(rows), targets)
-        expected = nll_and_entropy(alone[index].logits(torch.arange(len(sample) - 1)), targets)
+        ours = reduced(together.logits(rows), targets, PLAIN)
+        expected = reduced(alone[index].logits(torch.arange(len(sample) - 1)), targets, PLAIN)
         tolerance = 2e-5 if dtype == torch.float32 else 0.15
         np.testing.assert_allclose(ours, expected, rtol=0, atol=tolerance)
         assert (ours - expected).abs().mean() < tolerance / 4
@@ -228,8 +229,8 @@ def test_the_head_sees_the_rows_before_response_tokens_in_chunks(fresh, monkeypa
     whole = run(fresh)
     rows = []
     fresh.lm_head.register_forward_pre_hook(lambda _, args: rows.append(args[0].numel() // 32))
-    monkeypatch.setitem(scoring._HEAD_BYTES, "cpu", 4 * VOCABULARY * 10)
-    monkeypatch.setitem(scoring._PASS_BYTES, "cpu", 4 * VOCABULARY * 3)
+    monkeypatch.setitem(distribution._HEAD_BYTES, "cpu", 4 * VOCABULARY * 10)
+    monkeypatch.setitem(distribution._PASS_BYTES, "cpu", 4 * VOCABULARY * 3)
     pieces = run(fresh)
     assert sum(rows) == SHARD.scorable_T.sum()
     assert max(rows) <= 10
@@ -240,7 +241,7 @@ def test_the_head_sees_the_rows_before_response_tokens_in_chunks(fresh, monkeypa
 def test_progress_adds_up_to_the_tokens_of_the_shard(model):
     shard = shard_of([(5, 8), (3, 0), (0, 1), (2, 9)], tail=3)
     calls: list[int] = []
-    score_shard(model, shard, ScoringSettings(batch_tokens=12), calls.append)
+    score_shard(model, shard, ScoringSettings(batch_tokens=12), PLAIN, calls.append)
     assert len(calls) == 3
     assert sum(calls) == len(shard.input_ids_T)
 

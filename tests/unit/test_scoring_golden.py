@@ -42,7 +42,9 @@ def joined(samples: list[dict], field: str) -> np.ndarray:
 def differences(samples, shard: Shard, role: str, dtype: str) -> np.ndarray:
     """Return |our nll - theirs| in nats of every response token."""
     model = load_model(str(SHARED / "models" / f"{role}-6m"), dtype, num_gpus=0)
-    columns, counts = score_shard(model, shard, ScoringSettings(), lambda _: None)
+    columns, counts = score_shard(
+        model, shard, ScoringSettings(), ("nll", "entropy"), lambda _: None
+    )
     assert (counts["scored_tokens"], counts["unscorable_tokens"]) == (7739, 0)
     assert np.isnan(columns["nll"][~shard.response_T]).all()
     return np.abs(columns["nll"] - joined(samples, f"{role}_nll"))[shard.response_T]
