@@ -10,6 +10,7 @@ from typing import Any
 
 from flows import flags
 from flows.commands import (
+    run_benchmark,
     run_clean,
     run_compare,
     run_demo,
@@ -25,6 +26,7 @@ from flows.commands import (
 from tokensieve import __version__
 from tokensieve.errors import ResourceError, TokensieveError
 from tokensieve.settings import (
+    BenchmarkSettings,
     CleanSettings,
     CompareSettings,
     EvolveSettings,
@@ -92,6 +94,7 @@ def parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evolve(commands)
     _add_compare(commands)
+    _add_benchmark(commands)
     demo = _command(commands, "demo", run_demo, "make a small noisy corpus and clean it, offline")
     flags.add_workspace(demo, Path("workspace/demo"))
     _add_questions(commands)
@@ -148,6 +151,25 @@ def _add_compare(commands: Any) -> None:
     flags.add_training(command, seed=False)
     flags.add_cluster(command)
     _tell_settings(command, CompareSettings, "compare.toml")
+
+
+def _add_benchmark(commands: Any) -> None:
+    purpose = "which method finds the noise in data like yours? Plant some, and see"
+    command = _command(commands, "benchmark", run_benchmark, purpose, "[FILE ...]")
+    flags.add_run(command)
+    flags.add_drop(command, trains=True)
+    flags.add_comparison(command)
+    purpose = "of the answers, into which noise is planted"
+    command.add_argument(
+        "--noise-rate", dest="noise_rate", type=float, metavar="SHARE", help=purpose
+    )
+    purpose = "the better model; unset: the base after a warm-up on the noisy drop"
+    flags.add_given(command, purpose, numbers=False)
+    flags.add_evaluation(command)
+    flags.add_rounds(command)
+    flags.add_training(command, seed=False)
+    flags.add_cluster(command)
+    _tell_settings(command, BenchmarkSettings, "benchmark.toml")
 
 
 def _add_questions(commands: Any) -> None:

@@ -11,7 +11,13 @@ from typing import Any
 
 from flows.flags import loaded
 from tokensieve.errors import SettingsError
-from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
+from tokensieve.settings import (
+    BenchmarkSettings,
+    CleanSettings,
+    CompareSettings,
+    EvolveSettings,
+    TrainSettings,
+)
 
 
 def run_clean(options: argparse.Namespace) -> None:
@@ -65,6 +71,18 @@ def run_compare(options: argparse.Namespace) -> None:
         from flows.compare import compare
 
         print(compare(settings))
+
+
+def run_benchmark(options: argparse.Namespace) -> None:
+    """Plant noise, and see who finds it."""
+    settings = loaded(BenchmarkSettings, options)
+    from tokensieve.planning import check_benchmark_given
+
+    check_benchmark_given(settings)
+    with _prefect():
+        from flows.benchmark import benchmark
+
+        print(benchmark(settings))
 
 
 def run_demo(options: argparse.Namespace) -> None:

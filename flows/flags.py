@@ -72,14 +72,17 @@ def add_run(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_given(command: argparse.ArgumentParser, reference: str) -> None:
-    """Add what methods look at beside the base; `reference`: what that model is."""
+def add_given(command: argparse.ArgumentParser, reference: str, numbers: bool = True) -> None:
+    """Add what methods look at beside the base; `reference`: what that model is, `numbers`: with
+    those that were made elsewhere.
+    """
     group = command.add_argument_group("what methods look at")
     _add(group, "--reference", "reference", "DIR", reference)
     _add(group, "--harmful", "harmful", "DIR", "a model trained on harmful data, for toss")
     _add(group, "--bottleneck", "bottleneck", "DIR", "a checkpoint of plain training, for t3s")
-    purpose = "Parquet of sample_id and a list of numbers, for the method external"
-    _add(group, "--external", "external", "FILE", purpose)
+    if numbers:
+        purpose = "Parquet of sample_id and a list of numbers, for the method external"
+        _add(group, "--external", "external", "FILE", purpose)
 
 
 def add_cluster(command: argparse.ArgumentParser) -> None:

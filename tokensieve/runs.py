@@ -185,7 +185,7 @@ class Run(_Document):
         return f"{self._key}/round-{round:03d}"
 
     def _arm_key(self, arm: str, seed: int) -> str:
-        return f"{self._key}/arms/{arm}-{seed}.json"
+        return f"{self._key}/arms/{arm.replace('@', '-at-')}-{seed}.json"
 
     def _documents(self, storage: LocalStorage, model: type[Any], ending: str) -> Iterator[Any]:
         """Yield the documents of the rounds until the first that is not there."""

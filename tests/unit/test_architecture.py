@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.scripts import run_script
-from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
+from tokensieve.settings import (
+    BenchmarkSettings,
+    CleanSettings,
+    CompareSettings,
+    EvolveSettings,
+    TrainSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "deployments/configs"
@@ -19,6 +25,7 @@ SETTINGS = {
     "train.toml": TrainSettings,
     "evolve.toml": EvolveSettings,
     "compare.toml": CompareSettings,
+    "benchmark.toml": BenchmarkSettings,
 }
 NOT_OF_CLEANING = {"cluster.ranks", "cluster.fsdp"}  # it trains nothing
 ENTRY = re.compile(r"^(?:# )?(?P<key>\w+) = .*(?:\n {31}#.*)*", re.MULTILINE)

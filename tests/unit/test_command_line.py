@@ -7,7 +7,13 @@ import pytest
 
 from flows.cli import parser
 from flows.flags import loaded
-from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
+from tokensieve.settings import (
+    BenchmarkSettings,
+    CleanSettings,
+    CompareSettings,
+    EvolveSettings,
+    TrainSettings,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
@@ -15,6 +21,7 @@ SETTINGS = {
     "train": TrainSettings,
     "evolve": EvolveSettings,
     "compare": CompareSettings,
+    "benchmark": BenchmarkSettings,
 }
 NO_SETTINGS = {"help", "config", "dry_run", "next_round"}
 

@@ -3,11 +3,13 @@
 canvas.py      size, colours and style; a drawing -> PNG or SVG
 training.py    loss_curve: the loss of each optimizer step
 rounds.py      rounds_chart: what each round found, and how its model did
+benchmark.py   benchmark_chart: every method, what it finds of planted noise, and its worth
 comparison.py  comparison_chart: every arm, and how far it is from random
 
 The same numbers give the same bytes in one environment.
 """
 
+from tokensieve.charts.benchmark import MethodPoint, benchmark_chart
 from tokensieve.charts.canvas import ImageFormat
 from tokensieve.charts.comparison import ArmPoint, comparison_chart
 from tokensieve.charts.rounds import InfluenceQuantiles, RoundPoint, rounds_chart
@@ -17,8 +19,10 @@ __all__ = [
     "ArmPoint",
     "ImageFormat",
     "InfluenceQuantiles",
+    "MethodPoint",
     "RoundPoint",
     "StepPoint",
+    "benchmark_chart",
     "comparison_chart",
     "loss_curve",
     "rounds_chart",

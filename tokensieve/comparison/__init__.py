@@ -8,7 +8,7 @@ tables.py      the rows as text and as markdown
 """
 
 from tokensieve.comparison.cost import forward_passes, passes_of_training
-from tokensieve.comparison.intervals import Difference
+from tokensieve.comparison.intervals import Difference, paired_difference
 from tokensieve.comparison.results import (
     EXACT_MATCH,
     LOSS,
@@ -32,6 +32,7 @@ __all__ = [
     "comparison_markdown",
     "comparison_table",
     "forward_passes",
+    "paired_difference",
     "passes_of_training",
     "task_metric",
     "verdict",

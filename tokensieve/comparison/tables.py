@@ -22,17 +22,25 @@ def comparison_table(rows: Sequence[ArmRow], metric: Metric) -> str:
     Less than 100 columns wide while means and differences are below 10.
     """
     lines = [_COLUMNS, *(_cells(row) for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    aligned = ["  ".join(_padded(line, widths)).rstrip() for line in lines]
-    return "\n".join([_title(metric), *aligned, *_NOTE])
+    return "\n".join([_title(metric), aligned(lines), *_NOTE])
 
 
 def comparison_markdown(rows: Sequence[ArmRow], metric: Metric) -> str:
     """Return the rows as a markdown table with a title and a note, without a last newline."""
-    rule = ["---", *["---:"] * (len(_COLUMNS) - 1)]
-    lines = [_COLUMNS, rule, *(_cells(row) for row in rows)]
-    table = ["| " + " | ".join(line) + " |" for line in lines]
-    return "\n".join([f"**{_title(metric)}**", "", *table, "", " ".join(_NOTE)])
+    table = as_markdown([_COLUMNS, *(_cells(row) for row in rows)])
+    return "\n".join([f"**{_title(metric)}**", "", table, "", " ".join(_NOTE)])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Return the cells in columns, words to the left and numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(_padded(line, widths)).rstrip() for line in lines)
+
+
+def as_markdown(lines: Sequence[Sequence[str]]) -> str:
+    """Return the cells as a markdown table; the first line holds its headings."""
+    rule = ["---", *["---:"] * (len(lines[0]) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
 
 
 def _title(metric: Metric) -> str:
@@ -45,10 +53,10 @@ def _cells(row: ArmRow) -> tuple[str, ...]:
     return (
         arm,
         str(row.num_seeds),
-        _number(row.mean),
-        "-" if row.spread is None else _number(row.spread),
-        _difference(row.versus[RANDOM], row.num_seeds),
-        _difference(row.versus[FULL], row.num_seeds),
+        number_text(row.mean),
+        "-" if row.spread is None else number_text(row.spread),
+        difference_text(row.versus[RANDOM], row.num_seeds),
+        difference_text(row.versus[FULL], row.num_seeds),
         f"{row.forward_passes:.2f}",
         "-" if row.extra_compute is None else f"{row.extra_compute:.2f}",
         "-" if row.seconds is None else f"{row.seconds:.0f}",
@@ -64,15 +72,20 @@ def _padded(line: Sequence[str], widths: Sequence[int]) -> list[str]:
     ]
 
 
-def _difference(difference: Difference | None, num_seeds: int) -> str:
+def difference_text(difference: Difference | None, num_seeds: int = 0) -> str:
+    """Return the mean with its sign and half its interval, `-` if there is none.
+
+    `num_seeds`: where there are fewer pairs than that, their number is told.
+    """
     if difference is None:
         return "-"
     half = difference.half_width
-    interval = "" if half is None else f"+-{_number(half)}"
+    interval = "" if half is None else f"+-{number_text(half)}"
     pairs = f"/{difference.num_pairs}" if difference.num_pairs < num_seeds else ""
     sign = "+" if difference.mean >= 0 else ""
-    return sign + _number(difference.mean) + interval + pairs
+    return sign + number_text(difference.mean) + interval + pairs
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """Return the number with four decimals, or four digits if it is large."""
     return f"{value:.4f}" if abs(value) < 1000 else f"{value:.4g}"

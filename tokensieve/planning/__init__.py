@@ -9,6 +9,13 @@ train.py     one training
 evolve.py    self-evolving cleaning, round by round
 """
 
+from tokensieve.planning.benchmark import (
+    ORACLE,
+    NoisyDrop,
+    check_benchmark_given,
+    compare_settings,
+    noisy_corpus,
+)
 from tokensieve.planning.clean import CleanPlan, check_given, plan_clean
 from tokensieve.planning.compare import (
     SELF_EVOLVING,
@@ -47,12 +54,15 @@ from tokensieve.planning.steps import (
 from tokensieve.planning.train import TrainPlan, check_train_given, plan_train
 
 __all__ = [
+    "ORACLE",
     "SELF_EVOLVING",
     "ArmPlan",
     "ComparePlan",
     "WarmupPlan",
     "base_on_holdout",
+    "check_benchmark_given",
     "check_compare_given",
+    "compare_settings",
     "evolve_settings",
     "plan_arm_evidence",
     "plan_arms",
@@ -66,6 +76,7 @@ __all__ = [
     "ExternalStep",
     "EvolvePlan",
     "ModelSpec",
+    "NoisyDrop",
     "PlantStep",
     "RoundPlan",
     "ScoringStep",
@@ -79,6 +90,7 @@ __all__ = [
     "held_out_steps",
     "model_spec",
     "next_round",
+    "noisy_corpus",
     "outcome_of",
     "plan_clean",
     "plan_evolve",

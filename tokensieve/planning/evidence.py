@@ -32,9 +32,10 @@ from tokensieve.planning.steps import (
 )
 from tokensieve.scoring import COLUMNS
 from tokensieve.settings import (
+    ArmsSettings,
     ClusterSettings,
-    CompareSettings,
     EvolveSettings,
+    ExternalSettings,
     ScoredSettings,
     ScoringSettings,
 )
@@ -140,7 +141,7 @@ def given_paths(settings: ScoredSettings, methods: list[Method]) -> dict[str, st
     """
     given = {name: getattr(settings, name) for name in dict.fromkeys(_MODELS.values())}
     needed = models_of(methods)
-    if isinstance(settings, CompareSettings) and settings.reference is None:
+    if isinstance(settings, ArmsSettings) and settings.reference is None:
         needed = [name for name in needed if name != "reference"]  # it makes its own
     for name in needed:
         if given[name] is None:
@@ -181,7 +182,7 @@ def scorer_of(settings: ScoredSettings | EvolveSettings, models: Mapping[str, Mo
         encoder = load_encoder(settings.base, settings.corpus.template, DEFAULT_MAX_LENGTH)
         return tuple(encoder.before_answer())
 
-    external = settings.external if isinstance(settings, ScoredSettings) else None
+    external = settings.external if isinstance(settings, ExternalSettings) else None
     return Scorer(models, settings.scoring, settings.cluster, context, external)
 
 
@@ -240,7 +241,7 @@ def _external_step(corpus: Artifact, scorer: Scorer) -> ExternalStep:
 
 
 def _check_external(settings: ScoredSettings) -> None:
-    if settings.external is None:
+    if not isinstance(settings, ExternalSettings) or settings.external is None:
         raise SettingsError(
             "--external: the method external needs a Parquet file of sample_id and numbers"
         )

@@ -22,10 +22,13 @@ from tokensieve.settings.groups import (
     TrainingSettings,
 )
 from tokensieve.settings.runs import (
+    ArmsSettings,
+    BenchmarkSettings,
     CleanSettings,
     CompareSettings,
     DropSettings,
     EvolveSettings,
+    ExternalSettings,
     ScoredSettings,
     TrainSettings,
     WorkspaceSettings,
@@ -33,6 +36,8 @@ from tokensieve.settings.runs import (
 from tokensieve.settings.tree import Settings, checked
 
 __all__ = [
+    "ArmsSettings",
+    "BenchmarkSettings",
     "ClusterSettings",
     "CorpusSettings",
     "CleanSettings",
@@ -41,6 +46,7 @@ __all__ = [
     "Dtype",
     "EvaluationSettings",
     "EvolveSettings",
+    "ExternalSettings",
     "LoraSettings",
     "Normaliser",
     "RoundsSettings",

@@ -79,11 +79,16 @@ class ScoredSettings(DropSettings):
     """Directory of a model trained on harmful data, for toss."""
     bottleneck: str | None = None
     """Directory of a checkpoint of plain training at its worst accuracy, for t3s."""
+
+
+class ExternalSettings(ScoredSettings):
+    """What every command has that takes numbers made elsewhere."""
+
     external: str | None = None
     """Parquet file of `sample_id` and a list of floats, for the method external."""
 
 
-class CleanSettings(ScoredSettings):
+class CleanSettings(ExternalSettings):
     """One cleaning run."""
 
     selection: SelectionSettings = SelectionSettings()
@@ -116,8 +121,8 @@ class EvolveSettings(DropSettings):
     training: TrainingSettings = TrainingSettings()
 
 
-class CompareSettings(ScoredSettings):
-    """Does cleaning help on this data? Every arm is trained alike and evaluated alike."""
+class ArmsSettings(ScoredSettings):
+    """What every command has that trains and evaluates arms alike."""
 
     holdout: tuple[str, ...] = Field(min_length=1)
     """Files that are never trained on; every model is evaluated on them."""
@@ -143,3 +148,20 @@ class CompareSettings(ScoredSettings):
     def _absolute_task_path(cls, evaluation: EvaluationSettings) -> EvaluationSettings:
         path = evaluation.task_path
         return evaluation.model_copy(update={"task_path": path and absolute(path)})
+
+
+class CompareSettings(ArmsSettings, ExternalSettings):
+    """Does cleaning help on this data?"""
+
+
+class BenchmarkSettings(ArmsSettings):
+    """Which method finds the noise in data like this, and what is each worth?"""
+
+    arms: tuple[str, ...] = Field(
+        default=("full", "random", "oracle", "rho", "fixed-model", "reference-loss", "sieve"),
+        min_length=1,
+    )
+    """Methods, `self-evolving`, and `oracle`, which knows where the noise is. Beside those that set
+    their own rate a random control at that rate is put."""
+    noise_rate: float = Field(default=0.4, gt=0, le=1)
+    """Share of the answers into which noise is planted."""
