@@ -101,7 +101,7 @@ class _Listener:
     def _check(self, call: Call, heads: Heads) -> None:
         """Refuse a layer whose output is not made by the attention that is worked out here."""
         difference = 0.0 if call.options.get("dropout") else heads.difference()
-        if difference > _TOLERANCE[call.query_BHLD.dtype]:
+        if difference > _TOLERANCE[call.output_BLHE.dtype]:
             raise InputError(
                 f"{self._name}: layer {self._layer} does something to its attention that cannot be "
                 f"followed: its output differs by {difference:.1%}. Set scoring.attention_layer to "

@@ -14,6 +14,7 @@ from tokensieve.forward import Batch
 
 _BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}  # float32 attention worked on at once
 _NEVER = -torch.inf
+_LOWEST = torch.finfo(torch.float32).min
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Heads:
         where a query may not look, and everywhere for one that is no token.
         """
         logits_BHQK = self._logits(first, last)
-        top_BHQ1 = logits_BHQK.amax(dim=-1, keepdim=True).clamp(min=torch.finfo().min)
+        top_BHQ1 = logits_BHQK.amax(dim=-1, keepdim=True).clamp(min=_LOWEST)
         sink = self._call.options.get("s_aux")
         if sink is not None:
             sink = sink.float().view(1, -1, 1, 1)
@@ -99,7 +100,7 @@ class Heads:
         mask = self._call.mask
         if isinstance(mask, Tensor) and mask.ndim == 4:
             rows = mask[:, :, first:last, :last]
-            added = rows if rows.is_floating_point() else (~rows).float() * torch.finfo().min
+            added = rows if rows.is_floating_point() else (~rows).float() * _LOWEST
             logits_BHQK.add_(added)
         return logits_BHQK.masked_fill_(self._forbidden(first, last), _NEVER)
 

@@ -53,17 +53,22 @@ def score_shard(
 class ShardScoring:
     """The scores of a shard while they are being made, batch by batch.
 
-    The model is used as it is: its mode, adapters, autocast and processes are the caller's. No
-    gradient is kept, and what the model holds can be trained on afterwards.
+    The model is used as it is: its mode, its adapters, autocast and other processes are the
+    caller's. Nothing is learned from it, and it can be trained afterwards.
     """
 
     def __init__(
         self, model: PreTrainedModel, shard: Shard, columns: Sequence[str], attention_layer: int
     ) -> None:
-        """Prepare to score what fits the model (`check_fits`). The layer is from 0, or the end."""
-        assert set(columns) <= set(COLUMNS), columns
+        """Prepare to score samples that fit the model (`check_fits`).
+
+        Of the columns at least one must be of the distribution. Raises SettingsError if a layer is
+        needed that does not exist.
+        """
         self._columns = tuple(columns)
         self._distribution = [name for name in columns if name in DISTRIBUTION_COLUMNS]
+        assert self._distribution, columns
+        assert set(columns) <= set(COLUMNS), columns
         self._attention = [name for name in columns if name in ATTENTION_COLUMNS]
         self._layer = resolved_layer(model, attention_layer) if self._attention else None
         self._model = model
@@ -81,7 +86,6 @@ class ShardScoring:
         on_gpu = self._model.device.type != "cpu"
         return plan_batches(self.needed_N, device_batch_tokens(batch_tokens, on_gpu))
 
-    @torch.no_grad()
     def score(self, samples: Int64s) -> None:
         """Score the samples as one batch, or in halves of it if the memory is too small."""
         pending = [samples]
@@ -90,6 +94,28 @@ class ShardScoring:
             if not self._fits(batch):
                 self._counts["oom_splits"] += 1
                 pending += [batch[len(batch) // 2 :], batch[: len(batch) // 2]]
+
+    @torch.no_grad()
+    def score_batch(self, samples: Int64s) -> None:
+        """Score the samples in one pass, or raise torch.OutOfMemoryError.
+
+        For processes that have to do the same number of passes.
+        """
+        batch, rows_S, tokens_S = self._batch(samples)
+        if self._layer is None:
+            scores_CS = self._next_token_scores(NextTokens(self._model, batch), rows_S, tokens_S)
+        else:
+            passage = self._passage(batch, samples, rows_S)
+            answer, seen_CBL = read_with_attention(
+                self._model, self._layer, passage, self._attention
+            )
+            own_S = torch.from_numpy(rows_S + 1).to(seen_CBL.device)
+            scores_CS = self._next_token_scores(answer, rows_S, tokens_S)
+            seen_CS = seen_CBL.flatten(1)[:, own_S].to(scores_CS.device)
+            scores_CS = torch.cat([scores_CS, seen_CS])
+        where_S = torch.from_numpy(tokens_S).to(self._scores_CT.device)
+        self._scores_CT[:, where_S] = scores_CS.to(self._scores_CT.device)
+        self._counts["padded_tokens"] += batch.input_ids_BL.size - int(self.needed_N[samples].sum())
 
     def result(self) -> tuple[dict[str, Float32s], dict[str, int]]:
         """Return the columns, NaN where any of them is not finite, and the counts."""
@@ -114,7 +140,7 @@ class ShardScoring:
     def _fits(self, samples: Int64s) -> bool:
         """Score the batch and return True, or return False if the memory is too small for it."""
         try:
-            self._score_batch(samples)
+            self.score_batch(samples)
         except torch.OutOfMemoryError:
             if len(samples) == 1:
                 [sample] = samples
@@ -127,23 +153,6 @@ class ShardScoring:
             return True
         torch.cuda.empty_cache()
         return False
-
-    def _score_batch(self, samples: Int64s) -> None:
-        batch, rows_S, tokens_S = self._batch(samples)
-        if self._layer is None:
-            scores_CS = self._next_token_scores(NextTokens(self._model, batch), rows_S, tokens_S)
-        else:
-            passage = self._passage(batch, samples, rows_S)
-            answer, seen_CBL = read_with_attention(
-                self._model, self._layer, passage, self._attention
-            )
-            own_S = torch.from_numpy(rows_S + 1).to(seen_CBL.device)
-            scores_CS = self._next_token_scores(answer, rows_S, tokens_S)
-            seen_CS = seen_CBL.flatten(1)[:, own_S].to(scores_CS.device)
-            scores_CS = torch.cat([scores_CS, seen_CS])
-        where_S = torch.from_numpy(tokens_S).to(self._scores_CT.device)
-        self._scores_CT[:, where_S] = scores_CS.to(self._scores_CT.device)
-        self._counts["padded_tokens"] += batch.input_ids_BL.size - int(self.needed_N[samples].sum())
 
     def _next_token_scores(self, answer: NextTokens, rows_S: Int64s, tokens_S: Int64s) -> Tensor:
         """Return scores_CS from the rows that predict the tokens, some rows at a time."""
@@ -158,12 +167,8 @@ class ShardScoring:
         """Return the batch, its rows that predict a scorable token, and those tokens in T."""
         spans = self._spans(samples)
         batch = padded([self._shard.input_ids_T[span] for span in spans])
-        positions = [
-            np.flatnonzero(self._scorable_T[start:end])
-            for start, end in zip(
-                self._shard.offsets_N1[samples], self._shard.offsets_N1[samples + 1], strict=True
-            )
-        ]
+        reach = [slice(span.start, span.stop + 1) for span in spans]  # the last may be unread
+        positions = [np.flatnonzero(self._scorable_T[span]) for span in reach]
         rows = [batch.rows_before(index, each) for index, each in enumerate(positions)]
         tokens = [span.start + each for span, each in zip(spans, positions, strict=True)]
         return batch, np.concatenate(rows), np.concatenate(tokens)
