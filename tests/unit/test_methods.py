@@ -6,12 +6,17 @@ import math
 import numpy as np
 import pytest
 
+from tests.judging import decided
 from tokensieve.corpus import Shard
 from tokensieve.errors import SettingsError
 from tokensieve.methods import METHODS, Evidence, find_method
+from tokensieve.methods.facts import describe_method, describe_methods, method_facts
+from tokensieve.scoring import COLUMNS
 from tokensieve.selection import select_shard
 from tokensieve.settings import SelectionSettings
 from tokensieve.thresholds import find_thresholds
+
+EMBEDDINGS = np.eye(8, 3, dtype=np.float32) + 0.1
 
 
 def make_shard(sample_ids: list[str], length: int = 3) -> Shard:
@@ -46,14 +51,16 @@ def test_a_score_missing_from_either_model_makes_no_candidate():
     assert scored.candidates()[0].tolist() == [False, False, False, True]
 
 
-def test_tokens_outside_the_answer_are_no_candidates_of_any_method():
+@pytest.mark.parametrize("name", METHODS)
+def test_tokens_outside_the_answer_are_no_candidates_of_any_method(name):
     shard = make_shard(["x", "y"])
     shard.response_T[4] = False
-    zeros_T = np.zeros(6, dtype=np.float32)
-    scores = {"base": {"nll": zeros_T}, "reference": {"nll": zeros_T}}
-    for method in METHODS.values():
-        scored = method.scored(Evidence(shard, scores, seed=0))
-        assert np.flatnonzero(scored.candidates()[0]).tolist() == [1, 2, 5]
+    ones_T = np.ones(6, dtype=np.float32)
+    columns = METHODS[name].columns
+    scores = {role: dict.fromkeys(names, ones_T) for role, names in columns.items()}
+    decision = decided(name, Evidence(shard, scores, seed=0), embeddings=EMBEDDINGS)
+    assert np.flatnonzero(~np.isnan(decision.score_T)).tolist() == [1, 2, 5]
+    assert decision.weight_T[[0, 3, 4]].tolist() == [0, 0, 0]
 
 
 def test_a_random_number_depends_only_on_seed_sample_and_position():
@@ -117,14 +124,89 @@ def test_full_keeps_every_token_that_can_be_trained_whatever_the_share():
     assert select_shard(scored, 0, rule, {}).tolist() == [0, 1, 1, 0, 1, 1]
 
 
-def test_a_method_states_what_it_needs_and_how_it_chooses():
-    stated = {m.name: (m.roles, m.direction, m.default_scope, m.rounding) for m in METHODS.values()}
-    assert stated == {
-        "fixed-model": (("base", "reference"), "high", "dataset", "floor"),
-        "rho": (("base", "reference"), "high", "sample", "floor"),
-        "random": ((), "high", "dataset", "floor"),
-        "full": ((), "test", "dataset", "floor"),
+STATED = {
+    "fixed-model": ("base.nll reference.nll", "high dataset 0.6 floor", "once"),
+    "rho": ("base.nll reference.nll", "high sample 0.6 floor", "once"),
+    "rho-1": ("current.nll reference.nll", "high dataset 0.6 floor", "at each step"),
+    "reference-loss": ("reference.nll", "low dataset 0.7 floor", "once"),
+    "reference-entropy": ("reference.entropy", "low dataset 0.7 floor", "once"),
+    "sstoken": (
+        "base.nll reference.nll reference.prompt_attention",
+        "high sample 0.6 ceil",
+        "once",
+    ),
+    "sstoken-online": (
+        "base.nll current.nll current.prompt_attention",
+        "high sample 0.6 ceil",
+        "at each step",
+    ),
+    "xtf": ("base.nll base.received_attention", "test", "once"),
+    "xtf-released": ("base.nll", "test", "once"),
+    "toss": ("reference.nll harmful.nll", "low dataset 0.9 ceil", "once"),
+    "t3s": ("base.nll bottleneck.nll", "test", "once"),
+    "forgetting": (
+        "base.nll reference.nll",
+        "high dataset 0.7 floor",
+        "once, weighted anew at each step",
+    ),
+    "q-tuning": ("current.nll current.entropy", "test", "at each step"),
+    "profit": ("current.nll", "test", "at each step"),
+    "dft": ("current.nll", "weight", "at each step"),
+    "eaft": ("current.top_entropy", "weight", "at each step"),
+    "ent": ("current.nll current.sum_p2", "low dataset 0.6 floor", "at each step"),
+    "external": ("external.value", "high dataset 0.6 floor", "once"),
+    "random": ("", "high dataset 0.6 floor", "once"),
+    "full": ("", "test", "once"),
+    "combine": ("reference.nll reference.entropy", "test", "once"),
+}
+
+
+@pytest.mark.parametrize("facts", method_facts(), ids=lambda facts: facts.name)
+def test_a_method_states_what_it_needs_how_it_chooses_and_when(facts):
+    needs = " ".join(f"{role}.{name}" for role, names in facts.needs.items() for name in names)
+    shares = (facts.scope, facts.keep, facts.rounding)
+    chooses = " ".join(str(each) for each in (facts.direction, *shares) if each is not None)
+    assert (needs, chooses, facts.acts) == STATED[facts.name]
+    assert len(facts.source) > 10
+    assert facts.summary.startswith(("keeps", "drops", "weighs"))
+
+
+def test_every_method_is_stated_here_and_every_column_exists():
+    assert {facts.name for facts in method_facts()} >= STATED.keys()
+    asked = {
+        name for method in METHODS.values() for names in method.columns.values() for name in names
     }
+    assert asked <= COLUMNS.keys() | {"value"}
+
+
+@pytest.mark.parametrize("facts", method_facts(), ids=lambda facts: facts.name)
+def test_every_parameter_is_described_and_configures_the_method(facts):
+    defaults = {parameter.name: parameter.default for parameter in facts.parameters}
+    assert all(parameter.description.endswith(".") for parameter in facts.parameters)
+    assert find_method(facts.name, defaults).parameters == METHODS[facts.name].parameters
+
+
+def test_the_description_of_a_method_names_its_parameters_and_their_defaults():
+    lines = describe_method("q-tuning").splitlines()
+    assert lines[2] == "source: Q-Tuning, arXiv 2509.23873, its project page; no parity is claimed"
+    assert "needs of current: nll, entropy" in lines
+    assert any(line.startswith('parameter token_direction="low": Which') for line in lines)
+    assert describe_methods().count("\n\n") == len(METHODS)
+
+
+def test_parameters_are_laid_over_the_defaults_and_wrong_ones_refused():
+    assert find_method("sstoken", {"gamma": 0.25}).parameters.model_dump() == {
+        "gamma": 0.25,
+        "first_position": True,
+    }
+    with pytest.raises(SettingsError, match=r"parameters of sstoken: gama: .* did you mean gamma"):
+        find_method("sstoken", {"gama": 0.25})
+    with pytest.raises(SettingsError, match=r"parameters of profit: tau: .*less than or equal"):
+        find_method("profit", {"tau": 2})
+    with pytest.raises(SettingsError, match=r"the method rho has none \(got 'gamma'\)"):
+        find_method("rho", {"gamma": 0.25})
+    with pytest.raises(SettingsError, match="t_min must not be above t_max"):
+        find_method("forgetting", {"t_max": 0.1, "t_min": 0.2})
 
 
 def test_the_scope_of_the_settings_goes_before_the_methods_own():
@@ -137,5 +219,5 @@ def test_a_misspelt_method_is_answered_with_the_nearest():
         SettingsError, match=r"no method 'fixed_model'\. Did you mean fixed-model\?"
     ):
         find_method("fixed_model")
-    with pytest.raises(SettingsError, match=r"There are: fixed-model, rho, random, full\."):
+    with pytest.raises(SettingsError, match=r"There are: fixed-model, rho, rho-1, reference-loss,"):
         find_method("xyz")

@@ -1,17 +1,19 @@
-"""The methods: one file each, and here their names."""
+"""The methods: one file each, and here their names.
+
+method.py       what a method is and what it may look at
+selector.py     a method made ready for one corpus
+catalogue.py    the methods that stand alone; combine.py makes one of several
+facts.py        what users are told of each
+"""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from tokensieve.errors import SettingsError, shortened
-from tokensieve.methods.fixed_model import FIXED_MODEL
-from tokensieve.methods.full import FULL
+from tokensieve.methods.catalogue import SINGLE_METHODS, find_among
+from tokensieve.methods.combine import COMBINE
 from tokensieve.methods.method import Evidence, Judgement, Method, Parameters, PlantedEvidence
-from tokensieve.methods.random_control import RANDOM
-from tokensieve.methods.rho import RHO
 from tokensieve.methods.selector import Selector, Source, deferred
-from tokensieve.settings import SelectionSettings, checked
+from tokensieve.settings import SelectionSettings
 
 __all__ = [
     "METHODS",
@@ -27,7 +29,7 @@ __all__ = [
     "find_method",
 ]
 
-METHODS = {method.name: method for method in (FIXED_MODEL, RHO, RANDOM, FULL)}
+METHODS = SINGLE_METHODS | {COMBINE.name: COMBINE}
 """Each with its default parameters."""
 
 
@@ -36,22 +38,7 @@ def find_method(name: str, parameters: Mapping[str, Any] | None = None) -> Metho
 
     Raises SettingsError if there is no such method, or no such parameter of it.
     """
-    if name not in METHODS:
-        near = get_close_matches(name, METHODS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(METHODS)}."
-        raise SettingsError(f"selection.method: there is no method {shortened(name)}. {hint}")
-    method = METHODS[name]
-    if not parameters:
-        return method
-    if method.configured is None:
-        raise SettingsError(
-            f"selection.parameters: the method {name} has none (got "
-            f"{shortened(', '.join(parameters))}). Leave them out."
-        )
-    try:
-        return method.configured(checked(type(method.parameters), dict(parameters)))
-    except SettingsError as error:
-        raise SettingsError(f"selection.parameters of {name}: {error}") from None
+    return find_among(METHODS, name, parameters)
 
 
 def chosen_method(settings: SelectionSettings) -> Method:

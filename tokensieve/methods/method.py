@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import ConfigDict
 
 from tokensieve.corpus import Bools, Float32s, Float64s, Int64s, Shard
@@ -13,6 +14,8 @@ from tokensieve.settings import Scope, SelectionSettings, Settings
 
 CURRENT = "current"
 """Role of the model in training: what it says of a token is known in its step only."""
+AT_EACH_STEP = "at each step"
+"""When such a method acts."""
 
 
 class Parameters(Settings):
@@ -47,6 +50,10 @@ class Evidence:
     fitted: Any = None
     """What the method's `fit` has returned."""
 
+    def column(self, role: str, name: str) -> Float64s:
+        """Return a column of scores in double precision."""
+        return self.scores[role][name].astype(np.float64)
+
 
 @dataclass(frozen=True)
 class PlantedEvidence:
@@ -61,13 +68,18 @@ class PlantedEvidence:
 class Fitting:
     """The whole corpus, for methods that have to see it before they judge a token of it."""
 
-    shards: Callable[[], Iterator[Evidence]]
-    """Reads them in order, as often as it is called."""
+    read: Callable[[int], Evidence]
+    """Returns a shard by its number."""
+    num_shards: int
     settings: SelectionSettings
     embeddings: Callable[[], Float32s]
     """Reads the base's input embeddings, one row for each token id: [vocabulary, hidden]."""
     planted: Callable[[], Iterator[PlantedEvidence]]
     """Reads the copies with planted noise."""
+
+    def shards(self) -> Iterator[Evidence]:
+        """Yield the shards in order."""
+        return (self.read(number) for number in range(self.num_shards))
 
 
 @dataclass(frozen=True)
@@ -75,8 +87,8 @@ class Judgement:
     """What a method says of the tokens of a shard."""
 
     score_T: Float64s
-    attributes: Mapping[str, Float32s] = field(default_factory=dict)
-    """Further numbers over T that go on record; NaN where there is none."""
+    attributes: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Further numbers over T that go on record, in single precision."""
     reason_T: Int64s | None = None
     """Which of the method's reasons speaks against the token; -1: none."""
 
@@ -91,7 +103,7 @@ class Method:
     summary: str
     """What it keeps and why, in a sentence for users."""
     judge: Callable[[Evidence], Float64s | Judgement]
-    """Returns score_T, or more than that. What it says of tokens that no model can score is not
+    """Returns score_T, or more than that. What it says of tokens that are no candidates is not
     used."""
     columns: Mapping[str, tuple[str, ...]]
     """The score columns it needs of each role; empty if it needs no model."""
@@ -129,6 +141,13 @@ class Method:
         """Return whether it chooses at every step of a training, by what the model then says."""
         return CURRENT in self.columns
 
+    @property
+    def acts(self) -> str:
+        """Return when it acts, for people: `once` is once a round where a reference evolves."""
+        if self.each_step:
+            return AT_EACH_STEP
+        return "once, weighted anew at each step" if self.reweigh else "once"
+
     def rule(self, settings: SelectionSettings) -> Rule:
         """Return how the tokens are chosen by their numbers under these settings."""
         scope = settings.scope or self.default_scope
@@ -136,11 +155,18 @@ class Method:
         return Rule(self.direction, scope, keep, self.rounding)
 
     def judged(self, evidence: Evidence) -> Judgement:
-        """Return what it says of the shard, NaN as the score of what is no candidate."""
+        """Return what it says of the shard's candidates, of other tokens NaN and no reason."""
         found = self.judge(evidence)
         judgement = found if isinstance(found, Judgement) else Judgement(found)
-        score_T = np.where(evidence.shard.scorable_T, judgement.score_T, np.nan)
-        return Judgement(score_T, judgement.attributes, judgement.reason_T)
+        candidate_T = candidates(evidence)
+        attributes = {
+            name: np.where(candidate_T, values_T, np.float32(np.nan)).astype(np.float32)
+            for name, values_T in judgement.attributes.items()
+        }
+        reason_T = judgement.reason_T
+        if reason_T is not None:
+            reason_T = np.where(candidate_T, reason_T, -1)
+        return Judgement(np.where(candidate_T, judgement.score_T, np.nan), attributes, reason_T)
 
     def scored(self, evidence: Evidence) -> ScoredShard:
         """Return the shard as a selection sees it: a number for each candidate, else NaN."""
@@ -148,10 +174,10 @@ class Method:
         return ScoredShard(self.judged(evidence).score_T, shard.offsets_N1, shard.sources)
 
 
-def has_all_scores(evidence: Evidence) -> Bools:
-    """Return which tokens have a number in every column that there is of them."""
-    has_T = np.ones(len(evidence.shard.input_ids_T), dtype=bool)
+def candidates(evidence: Evidence) -> Bools:
+    """Return candidate_T: the response tokens with a number in every column that there is."""
+    candidate_T = evidence.shard.scorable_T
     for columns in evidence.scores.values():
         for values_T in columns.values():
-            has_T &= ~np.isnan(values_T)
-    return has_T
+            candidate_T &= ~np.isnan(values_T)
+    return candidate_T

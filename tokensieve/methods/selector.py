@@ -4,9 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from tokensieve.corpus import Float32s, Float64s
+from tokensieve.corpus import Float32s
+from tokensieve.methods.full import one
 from tokensieve.methods.method import (
     CURRENT,
     Evidence,
@@ -14,7 +13,6 @@ from tokensieve.methods.method import (
     Fitting,
     Method,
     PlantedEvidence,
-    has_all_scores,
 )
 from tokensieve.ranking import Rule, ScoredShard
 from tokensieve.selection import Decision, select_shard
@@ -47,7 +45,7 @@ class Selector:
     @classmethod
     def of(cls, method: Method, settings: SelectionSettings, source: Source) -> "Selector":
         """Return the method fitted to the corpus; reads it as often as that takes."""
-        fitted = _fitted(method, settings, source)
+        fitted = fitted_to(source, method, settings)
         rule = method.rule(settings)
 
         def read(shard: int) -> ScoredShard:
@@ -92,24 +90,18 @@ def deferred(method: Method) -> Method:
         name=method.name,
         source=method.source,
         summary=method.summary,
-        judge=_candidate,
+        judge=one,
         columns=columns,
         direction="test",
     )
 
 
-def _candidate(evidence: Evidence) -> Float64s:
-    return np.where(has_all_scores(evidence), 1.0, np.nan)
-
-
-def _fitted(method: Method, settings: SelectionSettings, source: Source) -> Fitted | None:
+def fitted_to(source: Source, method: Method, settings: SelectionSettings) -> Fitted | None:
+    """Return what the method learns of the corpus; None if it learns nothing."""
     if method.fit is None:
         return None
-
-    def shards() -> Iterator[Evidence]:
-        return (source.read(number) for number in range(source.num_shards))
-
-    return method.fit(Fitting(shards, settings, _given(source.embeddings), _given(source.planted)))
+    embeddings, planted = _given(source.embeddings), _given(source.planted)
+    return method.fit(Fitting(source.read, source.num_shards, settings, embeddings, planted))
 
 
 def _given(reader: Callable[[], Any] | None) -> Callable[[], Any]:
