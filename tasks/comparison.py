@@ -198,9 +198,9 @@ def _document(plan: ComparePlan, arm: EvaluatedArm) -> Arm:
         exact_match=notes.get("exact_match"),
         tasks=notes.get("tasks", {}),
         lower_is_better=notes.get("lower_is_better", []),
-        kept_share=_kept_share(selections[trained.kept_from :]),
+        kept_share=_kept_share(selections[trained.kept_from :], models),
         forward_passes=forward_passes(
-            scored_tokens=_tokens(scores_of(selections)),
+            scored_tokens=_scored_tokens(selections, models),
             trained_tokens=_tokens(models),
             corpus_tokens=_tokens([_over_drop(plan, arm.trained)]),
             training=plan.settings.training,
@@ -215,13 +215,30 @@ def _over_drop(plan: ComparePlan, trained: TrainedArm) -> Artifact:
     return load_artifact(plan.storage, "selections", trained.selections[-1])
 
 
-def _kept_share(selections: Iterable[Artifact]) -> float:
-    totals = [selection.required_commit().totals for selection in selections]
-    return sum(t["kept_tokens"] for t in totals) / sum(t["response_tokens"] for t in totals)
+def _kept_share(selections: Iterable[Artifact], models: Iterable[Artifact]) -> float:
+    """Return the share of the response tokens that is kept: where a model was trained on the
+    selection, by what was kept in its last epoch.
+    """
+    trained = {model.plan["selection"]: _totals(model)["kept_tokens"] for model in models}
+    selected = [(each, _totals(each)) for each in selections]
+    kept = sum(trained.get(each.id, totals["kept_tokens"]) for each, totals in selected)
+    return kept / sum(totals["response_tokens"] for _, totals in selected)
+
+
+def _scored_tokens(selections: Iterable[Artifact], models: Iterable[Artifact]) -> int:
+    """Return the tokens that models have scored, in training too. Numbers that were made elsewhere
+    took no model here.
+    """
+    before = _tokens(scores for scores in scores_of(selections) if "model" in scores.plan)
+    return before + sum(_totals(model)["scored_tokens"] for model in models)
+
+
+def _totals(artifact: Artifact) -> Mapping[str, int]:
+    return artifact.required_commit().totals
 
 
 def _tokens(artifacts: Iterable[Artifact]) -> int:
-    return sum(artifact.required_commit().totals["tokens"] for artifact in artifacts)
+    return sum(_totals(artifact)["tokens"] for artifact in artifacts)
 
 
 def _results(plan: ComparePlan) -> list[ArmResult]:

@@ -31,7 +31,7 @@ def train_model(step: TrainingStep) -> Commit:
     """
     [commit] = _trained([step])
     rows = _step_rows(step.artifact, commit)
-    for line in [*_lines(rows), _samples_line(commit.totals)]:
+    for line in [*_lines(rows), *_samples_lines(commit.totals)]:
         print(line, file=sys.stderr)
     create_table_artifact(_spread(rows, 100), key="steps", description="Optimizer steps")
     points = [
@@ -127,12 +127,22 @@ def _lines(rows: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _samples_line(totals: Mapping[str, int]) -> str:
-    """Return how many of the samples were trained on, and what became of steps without one."""
+def _samples_lines(totals: Mapping[str, int]) -> list[str]:
+    """Return how many of the samples were trained on, what became of steps without one, and how
+    much was kept if that was decided at each step.
+    """
     trained, samples = totals["trained_samples"], totals["samples"]
     line = f"  {trained:,} of {samples:,} samples have tokens to train on"
     skipped = totals["skipped_steps"]
-    return f"{line}; steps without any, which were skipped: {skipped:,}" if skipped else line
+    lines = [f"{line}; steps without any, which were skipped: {skipped:,}" if skipped else line]
+    if "candidate_tokens" in totals:
+        kept, candidates = totals["kept_tokens"], totals["candidate_tokens"]
+        share = 100 * kept / max(candidates, 1)
+        lines.append(
+            f"  chosen at each step, in the last epoch: {kept:,} of {candidates:,} tokens "
+            f"({share:.1f} %)"
+        )
+    return lines
 
 
 def _spread(rows: list[dict[str, Any]], most: int) -> list[dict[str, Any]]:

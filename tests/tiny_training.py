@@ -92,4 +92,4 @@ def loss_by_full_logits(model: PreTrainedModel, data: TrainingData) -> torch.Ten
     for sample, span in enumerate(data.slices()):
         weights = torch.from_numpy(data.weight_T[span])[1:]
         total = total + (nll_by_full_logits(model, data, sample) * weights).sum()
-    return total / np.abs(data.weight_T).sum()
+    return total / np.count_nonzero(data.weight_T > 0)

@@ -111,12 +111,13 @@ def slice_scores(sliced: Artifact, scores: Artifact, part: Part, corpus: Commit)
 
 
 def scores_of(selections: Iterable[Artifact]) -> list[Artifact]:
-    """Return the scores that selections were made from, each once and as it was computed: whole,
-    where a selection was made from a slice.
+    """Return the scores that selections were made from, those of planted copies too, each once and
+    as it was computed: whole, where a selection was made from a slice.
     """
     found = {}
     for selection in selections:
-        for id in selection.plan["scores"].values():
+        planted = selection.plan.get("planted", {})
+        for id in [*selection.plan["scores"].values(), *planted.values()]:
             scores = load_artifact(selection.storage, "scores", id)
             whole = load_artifact(scores.storage, "scores", scores.plan.get("of", id))
             found[whole.id] = whole

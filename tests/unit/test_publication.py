@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
 
 from tasks.training import _commit as commit_model
-from tasks.training import _samples_line as samples_line
+from tasks.training import _samples_lines as samples_lines
 from tests.scripts import REPOSITORY
 from tests.tiny_models import build_tiny_model
 from tests.tiny_training import STEP_KEPT, tiny_step
@@ -28,7 +28,7 @@ from tokensieve.settings import TrainingSettings
 from tokensieve.storage import LocalStorage
 from tokensieve.timings import timings
 from tokensieve.training import Place, train_artifact
-from tokensieve.training.publication import read_training_data
+from tokensieve.training.reading import read_training_data
 from tokensieve.verification import Verification
 
 COMMON = {"precision": "float32", "step_samples": 2, "learning_rate": 1e-2}
@@ -123,6 +123,7 @@ def test_the_manifest_says_what_the_model_was_trained_on(made):
         "steps": 3,
         "skipped_steps": 0,
         "tokens": 11,  # each sample is read up to its last kept token, without that
+        "scored_tokens": 0,
     }
     assert manifest.keys() == {*model.plan, "model", "counts", "last_loss", "versions"}
 
@@ -136,9 +137,9 @@ def test_samples_that_a_selection_keeps_empty_have_their_places_in_the_steps(ini
     assert (counts["steps"], counts["skipped_steps"], counts["trained_samples"]) == (6, 1, 5)
     steps = model.read_table(model.required_receipt(0), "steps")
     assert steps["loss"].null_count == 1
-    assert samples_line(counts) == (
+    assert samples_lines(counts) == [
         "  5 of 6 samples have tokens to train on; steps without any, which were skipped: 1"
-    )
+    ]
 
 
 def test_every_step_is_published(made):

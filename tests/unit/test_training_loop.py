@@ -65,7 +65,7 @@ def test_training_is_adamw_on_the_loss_of_each_step(path, weight_T):
     optimizer = torch.optim.AdamW(plain.parameters(), weight_decay=0.0)
     losses, norms = [], []
     for step, rate in zip(plan_steps(data, settings), [0.5e-3, 1e-3, 1e-3, 0.5e-3], strict=True):
-        is_in_step_T = np.repeat(np.isin(np.arange(5), np.concatenate(step)), data.lengths_N)
+        is_in_step_T = np.repeat(np.isin(np.arange(5), step), data.lengths_N)
         loss = loss_by_full_logits(
             plain, replace(data, weight_T=np.where(is_in_step_T, data.weight_T, 0))
         )

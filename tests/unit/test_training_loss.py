@@ -1,5 +1,7 @@
 """Loss and gradient of one step against the plain way: one sample at a time, every logit."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -17,7 +19,7 @@ from transformers import (
 from tests.tiny_training import loss_by_full_logits, signed_weights, tiny_data, tiny_shard
 from tokensieve.settings import LoraSettings, TrainingSettings
 from tokensieve.training import Trainee, TrainingData, head
-from tokensieve.training.plan import Step, divisors, micro_batch
+from tokensieve.training.plan import divisors, micro_batch
 from tokensieve.training.trainee import add_adapter
 
 SHAPE = {
@@ -70,13 +72,14 @@ def gradients(model: PreTrainedModel) -> torch.Tensor:
 def step_loss(
     model: PreTrainedModel,
     data: TrainingData,
-    step: Step = ALL_AT_ONCE,
+    batches: Sequence[np.ndarray] = ALL_AT_ONCE,
     *,
     bfloat16: bool = False,
 ) -> float:
     """Add the gradient of the step to the parameters; return its loss."""
     trainee, loss = Trainee(model), 0.0
-    for samples, divisor_B in zip(step, divisors(data, step, "kept-in-step"), strict=True):
+    shares = divisors(data, batches, "kept-in-step")
+    for samples, divisor_B in zip(batches, shares, strict=True):
         autocast = torch.autocast("cpu", torch.bfloat16, enabled=bfloat16)
         part, hidden_BLH, gradient_BLH = trainee(micro_batch(data, samples, divisor_B), autocast)
         hidden_BLH.backward(gradient_BLH)
@@ -108,8 +111,8 @@ def test_every_kind_of_head_gives_the_loss_and_gradient_of_full_logits(
 def test_a_step_gives_the_same_loss_and_gradient_however_it_is_cut(batches, weight_T):
     model, data = build(), tiny_data(weight_T)
     loss, gradient = plain_loss(model, data)
-    step = [np.array(batch) for batch in batches]
-    assert step_loss(model, data, step) == pytest.approx(loss, rel=1e-5)
+    cut = [np.array(batch) for batch in batches]
+    assert step_loss(model, data, cut) == pytest.approx(loss, rel=1e-5)
     torch.testing.assert_close(gradients(model), gradient, rtol=1e-4, atol=1e-6)
 
 

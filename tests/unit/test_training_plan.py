@@ -10,6 +10,7 @@ import pytest
 from tests.tiny_training import tiny_data, tiny_shard
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError
+from tokensieve.scoring import plan_batches
 from tokensieve.settings import TrainingSettings
 from tokensieve.training import TrainingData
 from tokensieve.training.plan import divisors, learning_rate, micro_batch, plan_steps
@@ -32,9 +33,8 @@ def all_last(data_of: list[int] = (0, 1, 2, 3, 4)) -> TrainingData:
     return data_with({sample: [int(lengths[sample]) - 1] for sample in data_of})
 
 
-def planned(data: TrainingData, **settings) -> list[list[list[int]]]:
-    steps = plan_steps(data, TrainingSettings(**settings))
-    return [[batch.tolist() for batch in step] for step in steps]
+def planned(data: TrainingData, **settings) -> list[list[int]]:
+    return [step.tolist() for step in plan_steps(data, TrainingSettings(**settings))]
 
 
 def test_each_sample_is_read_up_to_its_last_weight():
@@ -42,7 +42,39 @@ def test_each_sample_is_read_up_to_its_last_weight():
     assert data.needed_N.tolist() == [6, 3, 0, 2, 4]
     assert data.num_kept_N.tolist() == [3, 1, 0, 1, 3]
     assert data.num_response_N.tolist() == [7, 2, 4, 10, 3]
-    assert data_with(WEIGHTS, -0.5).total_weight_N.tolist() == [1.5, 0.5, 0, 0.5, 1.5]
+    assert data.num_unlearned_N.tolist() == [0, 0, 0, 0, 0]
+    below = data_with(WEIGHTS, -0.5)
+    assert below.needed_N.tolist() == [6, 3, 0, 2, 4]
+    assert below.num_unlearned_N.tolist() == [3, 1, 0, 1, 3]
+    assert below.num_kept_N.tolist() == [0, 0, 0, 0, 0]
+
+
+def test_other_weights_are_counted_anew_and_the_first_ones_stay():
+    data = data_with(WEIGHTS)
+    weight_T = np.zeros(36, np.float32)
+    weight_T[[2, 4, 12]] = 0.25, -1, 1  # positions 2 and 4 of sample 0, 3 of sample 1
+    other = data.weighted(weight_T)
+    assert other.num_kept_N.tolist() == [1, 1, 0, 0, 0]
+    assert other.num_unlearned_N.tolist() == [1, 0, 0, 0, 0]
+    assert other.needed_N.tolist() == [4, 3, 0, 0, 0]
+    assert other.num_response_N.tolist() == data.num_response_N.tolist()
+    assert data.num_kept_N.tolist() == [3, 1, 0, 1, 3]
+
+
+def test_samples_taken_by_themselves_are_those_samples_in_the_order_asked_for():
+    data = data_with(WEIGHTS)
+    taken = data.taken(np.array([4, 0, 2]))
+    assert taken.sample_ids == ["s4", "s0", "s2"]
+    assert taken.offsets_N1.tolist() == [0, 5, 14, 20]
+    assert taken.input_ids_T.tolist() == [
+        *data.input_ids_T[31:36],
+        *data.input_ids_T[0:9],
+        *data.input_ids_T[13:19],
+    ]
+    assert np.flatnonzero(taken.weight_T).tolist() == [2, 3, 4, 5 + 2, 5 + 3, 5 + 6]
+    assert taken.needed_N.tolist() == [4, 6, 0]
+    assert taken.num_kept_N.tolist() == [3, 3, 0]
+    assert taken.num_response_N.tolist() == [3, 7, 4]
 
 
 def test_shards_are_joined_in_order_whatever_their_sizes():
@@ -94,31 +126,32 @@ def test_a_weight_that_is_no_number_or_has_no_token_is_our_error(wrong):
 
 
 def test_every_epoch_trains_each_sample_once_in_its_own_order():
-    steps = planned(all_last(), epochs=3, step_samples=1, batch_tokens=100)
-    order = [sample for step in steps for batch in step for sample in batch]
+    steps = planned(all_last(), epochs=3, step_samples=1)
+    order = [sample for step in steps for sample in step]
     epochs = [order[start : start + 5] for start in (0, 5, 10)]
     assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 3
     assert all(one != other for one, other in pairwise(epochs))
-    assert planned(all_last(), epochs=3, step_samples=1, batch_tokens=100) == steps
-    assert planned(all_last(), epochs=3, step_samples=1, batch_tokens=100, seed=1) != steps
+    assert planned(all_last(), epochs=3, step_samples=1) == steps
+    assert planned(all_last(), epochs=3, step_samples=1, seed=1) != steps
 
 
-def test_a_step_is_cut_into_batches_within_the_budget_of_tokens():
-    [step] = planned(all_last(), step_samples=5, batch_tokens=11)
-    assert step == [[3], [0], [2, 4], [1]]  # 11; 8; 5 + 4, padded to 10; 3
-    [step] = planned(all_last(), step_samples=5, batch_tokens=1)
-    assert step == [[3], [0], [2], [4], [1]]
+def test_a_step_is_cut_into_passes_within_the_budget_of_tokens():
+    needed_N = all_last().needed_N
+    cut = [batch.tolist() for batch in plan_batches(needed_N, 11)]
+    assert cut == [[3], [0], [2, 4], [1]]  # 11; 8; 5 + 4, padded to 10; 3
+    assert [batch.tolist() for batch in plan_batches(needed_N, 1)] == [[3], [0], [2], [4], [1]]
 
 
 def test_a_sample_without_a_weight_is_in_no_step():
     steps = planned(all_last([0, 1, 2, 4]), step_samples=3)
-    assert [len(step[0]) for step in steps] == [3, 1]
-    assert sorted(steps[0][0] + steps[1][0]) == [0, 1, 2, 4]
+    assert [len(step) for step in steps] == [3, 1]
+    assert sorted(steps[0] + steps[1]) == [0, 1, 2, 4]
 
 
 def test_without_any_weight_there_is_nothing_to_train_on():
-    with pytest.raises(InputError, match="none of the 5 samples has a token with a weight"):
-        plan_steps(data_with({}), TrainingSettings())
+    for weights, value in ({}, 1), (WEIGHTS, -1):
+        with pytest.raises(InputError, match="none of the 5 samples has a token to train on"):
+            plan_steps(data_with(weights, value), TrainingSettings())
 
 
 def rates(num_steps: int, **settings) -> list[float]:
@@ -154,18 +187,35 @@ def test_the_highest_learning_rate_is_that_of_the_tuning_unless_it_is_set():
     ],
 )
 def test_each_normaliser_divides_as_its_method_says(normaliser, expected):
-    step = [np.array([0, 4]), np.array([1, 3])]
-    found = divisors(data_with(WEIGHTS), step, normaliser)
+    step = data_with(WEIGHTS).taken(np.array([0, 1, 3, 4]))
+    found = divisors(step, [np.array([0, 3]), np.array([1, 2])], normaliser)
     assert [each.tolist() for each in found] == expected
 
 
-def test_a_normaliser_counts_the_size_of_signed_weights():
-    step = [np.array([0, 4]), np.array([1])]
-    data = data_with(WEIGHTS, -0.5)  # 1.5, 1.5 and 0.5
-    assert divisors(data, step, "kept-in-step")[0].tolist() == [3.5, 3.5]
-    assert divisors(data, step, "kept-in-batch")[1].tolist() == [1.0]
-    assert divisors(data, step, "sample-share")[0].tolist() == [4.5, 4.5]
-    assert divisors(data, step, "all-tokens")[0].tolist() == [12, 12]
+def test_all_tokens_are_those_of_the_samples_that_keep_nothing_too():
+    data = data_with(WEIGHTS)
+    [found] = divisors(data, [np.array([0, 4])], "all-tokens")
+    assert found.tolist() == [26, 26]  # 7 + 2 + 4 + 10 + 3
+
+
+@pytest.mark.parametrize(
+    ("normaliser", "expected"),
+    [
+        ("kept-in-step", [[3, 3], [3]]),
+        ("kept-in-batch", [[6, 6], [2]]),
+        ("all-tokens", [[12, 12], [12]]),
+        ("sample-share", [[9, 9], [3]]),
+    ],
+)
+def test_a_normaliser_counts_the_tokens_that_are_kept_and_not_their_weights(normaliser, expected):
+    shard = tiny_shard()
+    weight_T = np.zeros(36)
+    weight_T[[2, 3, 6]] = 0.5, 0.25, 2  # sample 0
+    weight_T[[33, 34, 35]] = -1  # sample 4: nothing is kept
+    weight_T[shard.offsets_N1[1] + 3] = -0.5  # sample 1: nothing is kept
+    step = tiny_data(weight_T).taken(np.array([0, 1, 4]))
+    found = divisors(step, [np.array([0, 2]), np.array([1])], normaliser)
+    assert [each.tolist() for each in found] == expected
 
 
 def test_a_pass_holds_the_rows_targets_and_shares_of_its_tokens():

@@ -5,7 +5,8 @@ adds a backward pass: once as much for the gradient of the activations, once mor
 weights if they are trained (those of an adapter are next to nothing), and once more to compute the
 activations again if they are not held. So an adapter with checkpointing costs 3 for each token, as
 methods are usually counted, an adapter alone 2, every weight 3. A token that is not trained on
-costs as much as one that is, if it is in a sample that is.
+costs as much as one that is, if it is in a sample that is. A method that chooses at each step
+scores in training: a forward pass more over all that it chooses among.
 """
 
 from tokensieve.settings import TrainingSettings
@@ -23,6 +24,7 @@ def forward_passes(
     """Return the cost of an arm in forward passes over its corpus.
 
     Tokens are those that were run, prompts included: a token that two models scored counts twice,
-    and so does one that was trained on in two epochs or two rounds.
+    one that was chosen at a step and trained on is in both numbers, and epochs and rounds count
+    each by itself.
     """
     return (scored_tokens + passes_of_training(training) * trained_tokens) / corpus_tokens

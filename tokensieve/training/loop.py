@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import torch
 from peft.helpers import disable_input_dtype_casting
 
+from tokensieve.corpus import Float32s
 from tokensieve.errors import SettingsError
 from tokensieve.scoring import check_fits
 from tokensieve.settings import TrainingSettings
@@ -29,6 +30,11 @@ class Observer:
     def keep_state(self, state: TrainingState) -> None:
         """Take the state that was wanted; called in rank 0 only."""
 
+    def weights_decided(self, weight_T: Float32s) -> None:
+        """Hear at the end, in every process, what each token weighed when it was last decided on,
+        if a method does that at each step. NaN: it was no candidate.
+        """
+
 
 @enough_memory()
 def train(
@@ -42,10 +48,10 @@ def train(
     """Train the model in place, from `state` on if given; return the records of all steps.
 
     The loss of a step is the sum of weight x nll over its tokens, in nats, divided as the
-    normaliser says (`plan.divisors`). How many processes share the passes changes nothing beyond
-    rounding; nor does how the step is cut into passes, but that dropout is drawn for each pass and
-    `kept-in-batch` divides by it. On a CPU, a training that is taken up again ends with the same
-    bits as one that was never interrupted.
+    normaliser says (`plan.divisors`); a step in which nothing is kept is skipped. How many
+    processes share the passes changes nothing beyond rounding; nor does how the step is cut into
+    passes, but that dropout is drawn for each pass and `kept-in-batch` divides by it. On a CPU, a
+    training that is taken up again ends with the same bits as one that was never interrupted.
 
     Raises InputError if there is nothing to train on or the samples do not fit the model,
     TokensieveError if a loss or gradient is not finite, ResourceError if the memory is too small.
@@ -63,6 +69,8 @@ def train(
                 kept = steps.state()
                 if ranks.rank == 0:
                     observer.keep_state(kept)
+    if steps.decided_T is not None:
+        observer.weights_decided(steps.decided_T)
     return steps.records
 
 

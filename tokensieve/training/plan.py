@@ -7,6 +7,7 @@ Shapes: B = samples of a forward pass, K = tokens of a forward pass with a weigh
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,35 +15,28 @@ import numpy as np
 from tokensieve.corpus import Float32s, Float64s, Int64s
 from tokensieve.errors import InputError
 from tokensieve.forward import Batch, padded
-from tokensieve.scoring import plan_batches
 from tokensieve.settings import Normaliser, TrainingSettings
 from tokensieve.training.data import TrainingData
 
-Step = list[Int64s]
-"""The samples of one optimizer step, as batches: one for each forward pass. None: it is skipped."""
 
+def plan_steps(data: TrainingData, settings: TrainingSettings) -> list[Int64s]:
+    """Return the samples of each step of all epochs. Each epoch has its own order, drawn from the
+    seed.
 
-def plan_steps(data: TrainingData, settings: TrainingSettings) -> list[Step]:
-    """Return the steps of all epochs. Each epoch has its own order, drawn from the seed.
-
-    Samples without a weight are in no batch, and have no place in a step unless the data keeps
-    them: then all samples of a step may be without one. In a step, samples of like length share a
-    batch, within the budget of tokens. Raises InputError if there is nothing to train on.
+    Samples without a weight have no place in a step unless the data keeps them: then all samples
+    of a step may be without one. Raises InputError if there is nothing to train on.
     """
-    trained = np.flatnonzero(data.needed_N)
-    placed = np.arange(data.num_samples) if data.keep_empty else trained
-    if not len(trained):
+    placed = np.arange(data.num_samples) if data.keep_empty else np.flatnonzero(data.needed_N)
+    if not data.num_kept_N.any():
         raise InputError(
-            f"training: none of the {data.num_samples} samples has a token with a weight. "
-            "Choose another selection: raise selection.keep, or look at why nothing was kept."
+            f"training: none of the {data.num_samples} samples has a token to train on. Choose "
+            "another selection: raise selection.keep, or look at why nothing was kept."
         )
     steps = []
     for epoch in range(settings.epochs):
         order = np.random.default_rng([settings.seed, epoch]).permutation(placed)
-        for start in range(0, len(order), settings.step_samples):
-            samples = order[start : start + settings.step_samples]
-            batches = plan_batches(data.needed_N[samples], settings.batch_tokens)
-            steps.append([samples[batch] for batch in batches])
+        starts = range(0, len(order), settings.step_samples)
+        steps += [order[start : start + settings.step_samples] for start in starts]
     return steps
 
 
@@ -60,30 +54,40 @@ def learning_rate(step: int, num_steps: int, settings: TrainingSettings) -> floa
     return settings.peak_rate * falling
 
 
-def divisors(data: TrainingData, step: Step, normaliser: Normaliser) -> list[Float64s]:
+def divisors(
+    step: TrainingData, batches: Sequence[Int64s], normaliser: Normaliser
+) -> list[Float64s]:
     """Return, as one array over B for each batch, what divides the weights of each sample's tokens.
 
-    With k = sum of |weight|, so the number of kept tokens where weights are 0 and 1:
+    With k = the number of tokens with a weight above 0, however large:
 
-    kept-in-step   k of the step. Every kept token counts the same.
+    kept-in-step   k of the step. Every kept token counts by its weight alone.
     kept-in-batch  k of the forward pass x passes of the step: the mean of the passes' means, as in
                    Token Cleaning's released code. A token counts more in a pass that keeps little.
     all-tokens     response tokens of the step's samples, kept or not: TOSS (arXiv 2603.01185).
     sample-share   k of the sample x samples of the step: the mean of the samples' means, ssToken
                    (arXiv 2510.18250) eq. 11. Its L_resp * rho is k but for rounding, since k is
-                   the ceiling of it; with k a sample's shares add up to 1 exactly.
+                   the ceiling of it; with k a sample's shares add up to 1 exactly. Samples that no
+                   pass reads are not counted.
+
+    So with soft weights the loss is the mean of weight x nll, and with signed ones the mean over
+    the kept tokens plus what the others add. A pass or sample with weights below 0 only has those
+    as its k.
     """
-    kept = [data.total_weight_N[batch] for batch in step]
-    samples = np.concatenate(step)
     if normaliser == "kept-in-step":
-        whole = data.total_weight_N[samples].sum()
-        return [np.full(len(batch), whole) for batch in step]
+        return [np.full(len(batch), float(step.num_kept_N.sum())) for batch in batches]
     if normaliser == "all-tokens":
-        whole = float(data.num_response_N[samples].sum())
-        return [np.full(len(batch), whole) for batch in step]
+        return [np.full(len(batch), float(step.num_response_N.sum())) for batch in batches]
+    kept = [step.num_kept_N[batch].astype(np.float64) for batch in batches]
+    unlearned = [step.num_unlearned_N[batch] for batch in batches]
     if normaliser == "kept-in-batch":
-        return [np.full(len(kept_B), len(step) * kept_B.sum()) for kept_B in kept]
-    return [len(samples) * kept_B for kept_B in kept]
+        k = [kept_B.sum() or below_B.sum() for kept_B, below_B in zip(kept, unlearned, strict=True)]
+        return [np.full(len(batch), len(batches) * n) for batch, n in zip(batches, k, strict=True)]
+    num_samples = sum(map(len, batches))
+    return [
+        num_samples * np.where(kept_B > 0, kept_B, below_B)
+        for kept_B, below_B in zip(kept, unlearned, strict=True)
+    ]
 
 
 @dataclass(frozen=True)

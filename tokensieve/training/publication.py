@@ -3,18 +3,20 @@
 models/<id>/model-<sha16>/      safetensors, tokenizer, MANIFEST.json: a model like any other
            /adapter-<sha16>/    the adapter by itself, if one was trained
            /steps/…             loss, learning rate and tokens of every step
+           /decisions/…         what each token last weighed, if that was decided at each step
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
-from tokensieve.artifact import Artifact, Receipt, abort_point, load_artifact
-from tokensieve.corpus import Float32s, Shard, read_shard, score_column
+from tokensieve.artifact import Artifact, Receipt, abort_point
+from tokensieve.corpus import Float32s, list_array
 from tokensieve.documents import canonical_json
 from tokensieve.settings import TrainingSettings
 from tokensieve.timings import Timing
@@ -22,6 +24,7 @@ from tokensieve.training.checkpoints import Checkpoints
 from tokensieve.training.data import TrainingData
 from tokensieve.training.loop import Observer, train
 from tokensieve.training.ranks import ALONE, Ranks, shard_over_ranks
+from tokensieve.training.reading import read_training_data
 from tokensieve.training.saving import save_trained
 from tokensieve.training.state import StepRecord, TrainingState
 from tokensieve.training.trainee import load_trainee
@@ -34,8 +37,10 @@ STEPS_SCHEMA = pa.schema(
         pa.field("kept_tokens", pa.int64(), nullable=False),
         pa.field("tokens", pa.int64(), nullable=False),
         pa.field("gradient_norm", pa.float64()),
+        pa.field("scored_tokens", pa.int64(), nullable=False),
     ]
 )
+_CHUNK_SAMPLES = 10_000  # a list of Arrow holds less than 2^31 values
 OnStep = Callable[[int, str], None]
 """Is told the tokens of a step, and how it went; first those of the steps before a checkpoint."""
 
@@ -76,7 +81,7 @@ def train_artifact(
         save_trained(trainee, init, scratch, settings, place.ranks)
         if place.ranks.rank != 0:
             return None
-        receipt = _publish(model, data, records, scratch)
+        receipt = _publish(model, _Outcome(data, records, watch.decided_T), scratch)
     watch.timing(records).publish(model)
     checkpoints.clear()
     return receipt
@@ -93,22 +98,6 @@ def _state(checkpoints: Checkpoints, ranks: Ranks) -> TrainingState | None:
             return state
 
 
-def read_training_data(model: Artifact) -> TrainingData:
-    """Return the corpus of the declared model with the weights of its selection."""
-    corpus = load_artifact(model.storage, "corpora", model.plan["corpus"])
-    selection = load_artifact(model.storage, "selections", model.plan["selection"])
-    keep_empty = selection.plan["keep_empty"]
-    return TrainingData.joined(_weighted_shards(corpus, selection), keep_empty)
-
-
-def _weighted_shards(corpus: Artifact, selection: Artifact) -> Iterator[tuple[Shard, Float32s]]:
-    samples, weights = corpus.required_commit(), selection.required_commit()
-    for number, receipt in enumerate(weights.receipts):
-        shard = read_shard(corpus, samples, number)
-        table = selection.read_table(receipt, "shards", columns=["sample_id", "weight"])
-        yield shard, score_column(table, "weight", shard)
-
-
 class _Watch(Observer):
     """Tells of each step, and has the state kept every few minutes."""
 
@@ -119,6 +108,7 @@ class _Watch(Observer):
         self._seconds_between = settings.checkpoint_minutes * 60
         self._kept = self._last = self._began = time.monotonic()
         self._step_seconds: list[float] = []
+        self.decided_T: Float32s | None = None
 
     def step_done(self, record: StepRecord) -> None:
         now = time.monotonic()
@@ -135,6 +125,9 @@ class _Watch(Observer):
         self._checkpoints.keep(state)
         self._kept = time.monotonic()
 
+    def weights_decided(self, weight_T: Float32s) -> None:
+        self.decided_T = weight_T
+
     def timing(self, records: list[StepRecord]) -> Timing:
         """Return what this process did of the training."""
         return Timing(
@@ -145,17 +138,55 @@ class _Watch(Observer):
         )
 
 
-def _publish(
-    model: Artifact, data: TrainingData, records: list[StepRecord], scratch: Path
-) -> Receipt:
-    counts = {
-        "samples": data.num_samples,
-        "trained_samples": int((data.num_kept_N > 0).sum()),
-        "kept_tokens": int(data.num_kept_N.sum()),
-        "steps": len(records),
-        "skipped_steps": sum(record.loss is None for record in records),
-        "tokens": sum(record.tokens for record in records),
-    }
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a training, beside the model."""
+
+    data: TrainingData
+    records: list[StepRecord]
+    decided_T: Float32s | None
+    """What each token last weighed, NaN if it was no candidate. None: nothing was decided."""
+
+    def tables(self) -> dict[str, pa.Table]:
+        """Return the tables that are published, by part."""
+        rows = [asdict(record) for record in self.records]
+        steps = pa.Table.from_pylist(rows, schema=STEPS_SCHEMA)
+        if self.decided_T is None:
+            return {"steps": steps}
+        return {"steps": steps, "decisions": _decisions(self.data, self.decided_T)}
+
+    def counts(self) -> dict[str, int]:
+        """Return what was counted; of tokens that were decided on, in the last epoch."""
+        data, decided = self.data, {}
+        if self.decided_T is not None:
+            data = data.weighted(np.nan_to_num(self.decided_T))
+            decided = {"candidate_tokens": int(np.count_nonzero(~np.isnan(self.decided_T)))}
+        return {
+            "samples": data.num_samples,
+            "trained_samples": int((data.num_kept_N > 0).sum()),
+            "kept_tokens": int(data.num_kept_N.sum()),
+            **decided,
+            "steps": len(self.records),
+            "skipped_steps": sum(record.loss is None for record in self.records),
+            "tokens": sum(record.tokens for record in self.records),
+            "scored_tokens": sum(record.scored_tokens for record in self.records),
+        }
+
+
+def _decisions(data: TrainingData, decided_T: Float32s) -> pa.Table:
+    """Return what each token of each sample weighed; null: it was no candidate."""
+    chunks = []
+    for first in range(0, data.num_samples, _CHUNK_SAMPLES):
+        offsets = data.offsets_N1[first : first + _CHUNK_SAMPLES + 1]
+        values = decided_T[offsets[0] : offsets[-1]]
+        ids = pa.array(data.sample_ids[first : first + _CHUNK_SAMPLES], pa.string())
+        weights = list_array(offsets - offsets[0], values)
+        chunks.append(pa.table({"sample_id": ids, "weight": weights}))
+    return pa.concat_tables(chunks)
+
+
+def _publish(model: Artifact, outcome: _Outcome, scratch: Path) -> Receipt:
+    counts, records = outcome.counts(), outcome.records
     manifest = {
         **model.plan,
         "model": model.id,
@@ -164,7 +195,6 @@ def _publish(
         "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
     }
     (scratch / "model" / "MANIFEST.json").write_bytes(canonical_json(manifest))
-    steps = pa.Table.from_pylist([asdict(record) for record in records], schema=STEPS_SCHEMA)
     abort_point("before_model", 0)
     folders = {path.name: path for path in scratch.iterdir() if path.is_dir()}
-    return model.publish(0, {"steps": steps}, counts, folders)
+    return model.publish(0, outcome.tables(), counts, folders)

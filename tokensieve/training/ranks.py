@@ -15,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from tokensieve.training.trainee import Trainee, enough_memory
@@ -104,6 +104,7 @@ def shard_over_ranks(trainee: Trainee) -> None:
         if type(module).__name__ in layers:
             fully_shard(module, mesh=mesh)
     fully_shard(trainee, mesh=mesh)
+    register_fsdp_forward_method(trainee, "score")
     for module in trainee.modules():
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)  # a sum, not a mean,
@@ -113,6 +114,14 @@ def shard_over_ranks(trainee: Trainee) -> None:
 def is_sharded(trainee: Trainee) -> bool:
     """Return whether every process holds only its part of the weights."""
     return isinstance(trainee, FSDPModule)
+
+
+def forget_gathered(trainee: Trainee) -> None:
+    """Let go of the weights that a sharded model has gathered without a backward pass after it:
+    an update would leave them out of date.
+    """
+    if isinstance(trainee, FSDPModule):
+        trainee.reshard()
 
 
 def whole(tensor: Tensor) -> Tensor:

@@ -21,26 +21,28 @@ class StepRecord:
     step: int
     """From 1."""
     loss: float | None
-    """In nats, with signed weights perhaps below 0. None: no token had a weight; skipped."""
+    """In nats, with signed weights perhaps below 0. None: no token was kept; skipped."""
     learning_rate: float
     kept_tokens: int
-    """Tokens with a weight."""
+    """Tokens with a weight above 0."""
     tokens: int
-    """Tokens that went through the model, padding excluded."""
+    """Tokens that the model read to be trained on them, padding excluded."""
     gradient_norm: float | None
     """Before it was clipped."""
+    scored_tokens: int = 0
+    """Tokens that the model read to choose among them, padding excluded."""
 
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The trained parameters, AdamW's two moments of each, and the records of the steps so far.
+    """The trained parameters, AdamW's two moments of each, and what happened in the steps so far.
 
     Nothing else is needed: order, learning rate and dropout of a step follow from its number.
     """
 
     tensors: Mapping[str, Tensor]
     """`weight/NAME`, `first/NAME` and `second/NAME`, whole and on the CPU; no moments before the
-    first update."""
+    first update. `decided`, if a method decides at each step: the last weight of each token."""
     records: list[StepRecord]
 
     @property

@@ -8,9 +8,11 @@ from peft import LoraConfig, inject_adapter_in_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from tokensieve.corpus import Int64s
 from tokensieve.errors import ResourceError, shortened
 from tokensieve.forward import NextTokens
 from tokensieve.models import load_model, resolved_dtype
+from tokensieve.scoring import ShardScoring
 from tokensieve.settings import TrainingSettings
 from tokensieve.training.head import loss_and_gradient
 from tokensieve.training.plan import MicroBatch
@@ -47,6 +49,14 @@ class Trainee(torch.nn.Module):
             answer = NextTokens(self.model, micro.batch)
             loss, gradient_BLH = loss_and_gradient(answer, micro, vocab_size)
         return loss, answer.hidden_BLH, gradient_BLH
+
+    def score(self, scoring: ShardScoring, samples: Int64s, autocast: torch.autocast) -> None:
+        """Score the samples with the model as it is: one forward pass that nothing is learned from.
+
+        The caller turns gradients off.
+        """
+        with autocast:
+            scoring.score_batch(samples)
 
 
 @contextmanager

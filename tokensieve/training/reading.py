@@ -1,0 +1,58 @@
+"""Read what a declared model is trained on: the corpus, the weights of its selection, and what the
+selection's method looks at if it has a say in every step.
+"""
+
+from collections.abc import Iterator
+
+from tokensieve.artifact import Artifact, load_artifact
+from tokensieve.corpus import Float32s, Shard, read_shard, score_column
+from tokensieve.evidence import EvidenceReader
+from tokensieve.methods import Method, deferred, find_method
+from tokensieve.settings import SelectionSettings
+from tokensieve.training.data import TrainingData
+from tokensieve.training.evidence import StepMethod, StoredEvidence
+
+
+def read_training_data(model: Artifact) -> TrainingData:
+    """Return the corpus of the declared model with the weights of its selection."""
+    corpus = load_artifact(model.storage, "corpora", model.plan["corpus"])
+    selection = load_artifact(model.storage, "selections", model.plan["selection"])
+    return TrainingData.joined(
+        _weighted_shards(corpus, selection),
+        selection.plan["keep_empty"],
+        _step_method(corpus, selection),
+    )
+
+
+def _weighted_shards(corpus: Artifact, selection: Artifact) -> Iterator[tuple[Shard, Float32s]]:
+    samples, weights = corpus.required_commit(), selection.required_commit()
+    for number, receipt in enumerate(weights.receipts):
+        shard = read_shard(corpus, samples, number)
+        table = selection.read_table(receipt, "shards", columns=["sample_id", "weight"])
+        yield shard, score_column(table, "weight", shard)
+
+
+def _step_method(corpus: Artifact, selection: Artifact) -> StepMethod | None:
+    """Return the selection's method if it has a say in every step."""
+    plan = selection.plan
+    method = find_method(plan["method"], plan["parameters"])
+    if not method.each_step and method.reweigh is None:
+        return None
+    settings = SelectionSettings(
+        method=plan["method"],
+        parameters=plan["parameters"],
+        keep=plan["keep"],
+        scope=plan["scope"],
+        seed=plan["seed"] or 0,
+    )
+    evidence = _stored_evidence(corpus, selection, method) if method.each_step else None
+    return StepMethod(method, settings, evidence)
+
+
+def _stored_evidence(corpus: Artifact, selection: Artifact, method: Method) -> StoredEvidence:
+    scores = {
+        role: load_artifact(selection.storage, "scores", id)
+        for role, id in selection.plan["scores"].items()
+    }
+    reader = EvidenceReader(corpus, scores, deferred(method).columns, seed=0)
+    return StoredEvidence.joined(map(reader.read, range(selection.num_shards)))
