@@ -10,7 +10,7 @@ def create_views(connection: duckdb.DuckDBPyConnection, storage: LocalStorage) -
     """Create or replace every view of the index, from the file lists and rounds it holds."""
     rejected = _create_artifact_views(connection, storage)
     samples = _create_round_views(connection)
-    create_view(connection, "samples", views=samples or ["artifact.no_samples"])
+    create_view(connection, "samples", views=["artifact.no_samples", *samples])
     create_view(connection, "tokens")
     create_view(connection, "quarantine", views=rejected or ["artifact.no_rejected"])
 
@@ -39,22 +39,39 @@ def _create_round_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Create a view of each round's samples; return their names."""
     views: list[str] = []
     rounds = run(connection, "list_rounds").fetchall()
-    for number, (name, round, corpus, base, reference, selection) in enumerate(rounds):
+    for number, (name, round, corpus, selection) in enumerate(rounds):
+        view = f"samples_{number}"
         create_view(
             connection,
             "round_samples",
-            f"samples_{number}",
+            view,
             run=name,
             round=round,
             corpus=corpus,
             samples=f"artifact.corpus_{corpus}",
-            base=_scores_view(base),
-            reference=_scores_view(reference),
             selection=f"artifact.selections_{selection}",
         )
-        views.append(f"artifact.samples_{number}")
+        scores = run(connection, "list_round_scores", run=name, round=round).fetchall()
+        views.append(f"artifact.{_with_scores(connection, view, scores)}")
     return views
 
 
-def _scores_view(scores: str | None) -> str:
-    return f"artifact.scores_{scores}" if scores else "artifact.no_scores"
+def _with_scores(
+    connection: duckdb.DuckDBPyConnection, view: str, scores: list[tuple[str, str]]
+) -> str:
+    """Create views that add the scores, role by role, to the samples of a round; return the last.
+
+    A view of its own for each role, so that the statement is the same for any number of them.
+    """
+    for number, (role, id) in enumerate(scores):
+        wider = f"{view}_{number}"
+        create_view(
+            connection,
+            "round_scores",
+            wider,
+            pattern=f"{role}_\\0",  # DuckDB puts the name of the column there
+            samples=f"artifact.{view}",
+            scores=f"artifact.scores_{id}",
+        )
+        view = wider
+    return view

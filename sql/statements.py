@@ -15,7 +15,7 @@ Literal = str | int | list[str]
 
 _COMMENT = re.compile(r"--.*")
 _PLACEHOLDER = re.compile(r"\$(\w+)")
-_NAME = re.compile(r"[a-z_]+(_[0-9a-f]+)?")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _ALWAYS = {
     "python_enable_replacements": False,  # else a table that is missing is any Python variable
     "autoinstall_known_extensions": False,
@@ -49,8 +49,12 @@ def rows(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
 def run_given(
     connection: duckdb.DuckDBPyConnection, statement: str, given: pa.Table, **parameters: Value
 ) -> None:
-    """Execute queries/<statement>.sql, in which the Arrow table is called `given`."""
-    connection.register("given", given)
+    """Execute queries/<statement>.sql, which reads the Arrow table once, as `given`.
+
+    A stream that lets go of what was read: DuckDB holds what is registered until its commit.
+    """
+    batches = iter(given.to_batches())
+    connection.register("given", pa.RecordBatchReader.from_batches(given.schema, batches))
     run(connection, statement, **parameters)
     connection.unregister("given")
 

@@ -15,6 +15,8 @@ from tokensieve.storage import LocalStorage
 
 MAX_SOURCES = 20
 """Sources that the terminal lists: those that lost the largest share come first."""
+MAX_REASONS = 6
+"""Reasons that are told: those of the most tokens."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Summary:
     """The round's row of round_stats."""
     sources: list[dict[str, Any]]
     """The round's rows of list_sources."""
+    reasons: list[dict[str, Any]]
+    """The round's rows of list_reasons; empty if the method gives none."""
     places: dict[str, str]
     """Where the dataset, the scores, the model and the index lie."""
 
@@ -49,9 +53,7 @@ class Summary:
         facts = {
             "rows": f"{s['read_rows']:,} read = {s['samples']:,} samples + "
             f"{s['quarantined_rows']:,} quarantined + {s['skipped_rows']:,} skipped",
-            "tokens": f"{s['response_tokens']:,} of responses = {s['kept_tokens']:,} kept "
-            f"({_percent(s['kept_share'])}) + {s['dropped_tokens']:,} dropped + "
-            f"{s['unscorable_tokens']:,} unscorable",
+            "tokens": f"{s['response_tokens']:,} of responses = {self._kinds_of_tokens()}",
             "samples": f"{s['train_samples']:,} to train on; {s['empty_samples']:,} kept no token",
         }
         if s["influence_tokens"]:
@@ -59,13 +61,29 @@ class Summary:
                 f"mean {s['mean_influence']:.3f} nats, median {s['influence_p50']:.3f}; "
                 f"the reference is better on {_percent(s['positive_share'])} of the tokens"
             )
+        if self.reasons:
+            facts["reasons"] = self._reasons()
         return facts
+
+    def _kinds_of_tokens(self) -> str:
+        s = self.stats
+        unlearned = s["unlearned_tokens"]
+        kinds = [f"{s['kept_tokens']:,} kept ({_percent(s['kept_share'])})"]
+        kinds += [f"{unlearned:,} unlearned"] if unlearned else []
+        kinds += [f"{s[f'{kind}_tokens']:,} {kind}" for kind in ("dropped", "unscorable")]
+        return " + ".join(kinds)
+
+    def _reasons(self) -> str:
+        told = [f"{_bare(r['reason'])} {r['tokens']:,}" for r in self.reasons[:MAX_REASONS]]
+        num_more = len(self.reasons) - MAX_REASONS
+        told += [f"and {num_more} more"] if num_more > 0 else []
+        return f"not kept because: {'; '.join(told)}"
 
     def _source_lines(self) -> list[str]:
         lines = [f"{'source':<24}{'response':>12}{'kept':>12}{'share':>9}{'influence':>12}"]
         for row in self.sources[:MAX_SOURCES]:
             lines.append(
-                f"{shortened(row['source'], 23).strip(chr(39)):<24}{row['response_tokens']:>12,}"
+                f"{_bare(row['source'], 23):<24}{row['response_tokens']:>12,}"
                 f"{row['kept_tokens']:>12,}{_percent(row['kept_share']):>9}"
                 f"{_nats(row['mean_influence']):>12}"
             )
@@ -81,7 +99,9 @@ def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
     with sql.connect_published(storage) as connection:
         [stats] = sql.rows(sql.run(connection, "summarise_round", **names))
         sources = sql.rows(sql.run(connection, "list_sources", **names))
-    summary = Summary(run.name, stats, sources, _places(storage, round.artifacts(storage)))
+        reasons = sql.rows(sql.run(connection, "list_reasons", **names))
+    places = _places(storage, round.artifacts(storage))
+    summary = Summary(run.name, stats, sources, reasons, places)
     create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
     create_table_artifact(shown, key="sources", description="Kept and dropped by source")
@@ -112,6 +132,10 @@ def _model_places(made: dict[str, Artifact]) -> dict[str, str]:
     folders = sorted({part.partition("/")[0] for part in receipt.files if "/" in part})
     places = {name: str(model.folder(receipt, name)) for name in folders}
     return {**places, "loss": f"{model.storage.path(model.key)}/loss.png"}
+
+
+def _bare(text: str, limit: int = 60) -> str:
+    return shortened(text, limit).strip("'")
 
 
 def _percent(share: float | None) -> str:

@@ -1,6 +1,6 @@
 """A workspace made by hand: artifacts through the real protocol, with numbers a test chooses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from tokensieve.artifact import Artifact, Commit
-from tokensieve.corpus import Shard, read_shard, scores_table
+from tokensieve.corpus import Float32s, Shard, read_shard, scores_table
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA
 from tokensieve.runs import Round, Run
-from tokensieve.selection import selection_tables
+from tokensieve.selection import Decision, selection_tables
 from tokensieve.storage import LocalStorage
 
 VOCABULARY = pa.table(
@@ -63,19 +63,26 @@ def make_corpus(
 
 
 def make_scores(
-    corpus: Artifact, role: str, nll: Sequence[Sequence[float]], non_finite: int = 0
+    corpus: Artifact,
+    role: str,
+    nll: Sequence[Sequence[float]],
+    non_finite: int = 0,
+    name: str = "nll",
 ) -> Artifact:
-    """Return committed scores: `nll` of all response tokens, shard by shard; NaN is no score."""
+    """Return committed scores: `nll` of all response tokens, shard by shard; NaN is no score.
+
+    Under another name they are the only column; nll has half of each as entropy beside it.
+    """
     plan = {"kind": "scores", "corpus": corpus.id, "num_shards": len(nll)}
-    plan |= {"content": [role, repr(nll)]}
+    plan |= {"content": [role, name, repr(nll)]}
     scores = Artifact(corpus.storage, "scores", plan)
     scores.declare()
     for number, values in enumerate(nll):
         shard = read_shard(corpus, _commit(corpus), number)
-        nll_T = np.full(len(shard.input_ids_T), np.nan, dtype=np.float32)
-        nll_T[shard.response_T] = values
+        nll_T = _along(shard, values)
         counts = {"non_finite_tokens": non_finite if number == 0 else 0}
-        table = scores_table(shard, {"nll": nll_T, "entropy": nll_T / 2})
+        columns = {name: nll_T} | ({"entropy": nll_T / 2} if name == "nll" else {})
+        table = scores_table(shard, columns)
         scores.publish(number, {"shards": table}, counts)
     scores.commit()
     return scores
@@ -87,24 +94,48 @@ def make_selection(
     unscorable: Sequence[Sequence[bool]] | None = None,
     scores: dict[str, Artifact] | None = None,
     keep_empty: bool = False,
+    attributes: Mapping[str, Sequence[Sequence[float]]] | None = None,
+    reasons: Sequence[Sequence[str]] | None = None,
 ) -> Artifact:
-    """Return a committed selection: weights of all response tokens, shard by shard."""
-    plan = {"corpus": corpus.id, "num_shards": len(weights), "content": repr([weights, unscorable])}
-    plan["keep_empty"] = keep_empty
+    """Return a committed selection: weights of all response tokens, shard by shard.
+
+    `attributes` are like the weights, `reasons` too: "" where nothing is to be said.
+    """
+    content = repr([weights, unscorable, attributes, reasons])
+    plan = {"corpus": corpus.id, "num_shards": len(weights), "content": content}
+    plan |= {"keep_empty": keep_empty, "method": "full", "parameters": {}}
     plan |= {"scores": {role: artifact.id for role, artifact in (scores or {}).items()}}
     selection = Artifact(corpus.storage, "selections", plan)
     selection.declare()
     for number, values in enumerate(weights):
         shard = read_shard(corpus, _commit(corpus), number)
-        weight_T = np.zeros(len(shard.input_ids_T), dtype=np.float32)
-        weight_T[shard.response_T] = values
         score_T = np.where(shard.response_T, 0.0, np.nan)
         if unscorable is not None:
             score_T[shard.response_T] = np.where(unscorable[number], np.nan, 0.0)
-        tables, counts = selection_tables(shard, score_T, weight_T, keep_empty)
+        decision = Decision(
+            score_T=score_T,
+            weight_T=np.nan_to_num(_along(shard, values)),
+            attributes={n: _along(shard, each[number]) for n, each in (attributes or {}).items()},
+            **(_reasons(shard, reasons[number]) if reasons else {}),
+        )
+        tables, counts = selection_tables(shard, decision, keep_empty)
         selection.publish(number, tables, counts)
     selection.commit()
     return selection
+
+
+def _along(shard: Shard, values: Sequence[float]) -> Float32s:
+    """Return the values of the response tokens over all tokens, NaN in the prompts."""
+    value_T = np.full(len(shard.input_ids_T), np.nan, dtype=np.float32)
+    value_T[shard.response_T] = values
+    return value_T
+
+
+def _reasons(shard: Shard, reasons: Sequence[str]) -> dict[str, Any]:
+    names = ("", *sorted({reason for reason in reasons if reason}))
+    reason_T = np.full(len(shard.input_ids_T), -1, dtype=np.int64)
+    reason_T[shard.response_T] = [names.index(reason) or -1 for reason in reasons]
+    return {"reason_T": reason_T, "reasons": names}
 
 
 @dataclass(frozen=True)

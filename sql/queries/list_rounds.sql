@@ -1,10 +1,8 @@
--- Every round of the index, with the ids of its artifacts.
+-- Every round of the index, with the ids of its corpus and selection.
 SELECT
     run,
     round,
     corpus,
-    base_scores,
-    reference_scores,
     selection
 FROM rounds
 ORDER BY run, round;

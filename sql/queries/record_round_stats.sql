@@ -1,6 +1,6 @@
 -- Summarise the round at hand, counts and influence together. The CHECKs of the table are the
 -- proof that nothing was lost: what the shards hold must be what the COMMITs declare.
--- In: $run, $round; the staged and summarised round; rounds, counts and duplicates.
+-- In: $run, $round; the staged and summarised round; rounds, round_scores, counts and duplicates.
 INSERT INTO round_stats BY NAME
 WITH declared AS (
     SELECT
@@ -10,10 +10,7 @@ WITH declared AS (
         sum(value) FILTER (WHERE artifact = selection AND name = 'empty_samples') AS empty_samples,
         sum(value) FILTER (WHERE artifact = selection AND name = 'train_samples') AS train_samples,
         sum(value) FILTER (WHERE artifact = selection AND name = 'dropped_tokens') AS dropped,
-        sum(value) FILTER (WHERE artifact = selection AND name = 'unscorable_tokens') AS unscorable,
-        sum(value) FILTER (
-            WHERE artifact IN (base_scores, reference_scores) AND name = 'non_finite_tokens'
-        ) AS non_finite
+        sum(value) FILTER (WHERE artifact = selection AND name = 'unscorable_tokens') AS unscorable
     FROM rounds CROSS JOIN counts
     WHERE run = $run AND round = $round
 ),
@@ -31,10 +28,27 @@ sampled AS (
     FROM staged_samples
 ),
 
+unlearned AS (
+    SELECT coalesce(sum(tokens), 0) AS tokens
+    FROM staged_attributes
+    WHERE attribute = 'weight' AND weight_sign = -1
+),
+
+compared AS (
+    SELECT scores
+    FROM round_scores
+    WHERE run = $run AND round = $round AND role IN ('base', 'reference')
+),
+
+non_finite AS (
+    SELECT coalesce(sum(value), 0) AS tokens
+    FROM counts
+    WHERE name = 'non_finite_tokens' AND artifact IN (FROM compared)
+),
+
 roles AS (
-    SELECT count(base_scores) + count(reference_scores) AS num
-    FROM rounds
-    WHERE run = $run AND round = $round
+    SELECT count(*) AS num
+    FROM compared
 )
 
 SELECT
@@ -49,10 +63,11 @@ SELECT
     sampled.tokens,
     coalesce(summaries.response_tokens, 0) AS response_tokens,
     coalesce(summaries.kept_tokens, 0) AS kept_tokens,
+    unlearned.tokens AS unlearned_tokens,
     declared.dropped AS dropped_tokens,
     declared.unscorable AS unscorable_tokens,
     coalesce(summaries.influence_tokens, 0) AS influence_tokens,
-    coalesce(declared.non_finite, 0) AS non_finite_tokens,
+    non_finite.tokens AS non_finite_tokens,
     CASE WHEN roles.num = 2 THEN coalesce(summaries.one_sided_tokens, 0) ELSE 0 END
         AS one_sided_tokens,
     summaries.kept_share,
@@ -67,5 +82,6 @@ SELECT
     summaries.influence_p99,
     summaries.mean_base_nll,
     summaries.mean_reference_nll
-FROM declared CROSS JOIN repeated CROSS JOIN sampled CROSS JOIN roles
+FROM declared CROSS JOIN repeated CROSS JOIN sampled
+CROSS JOIN unlearned CROSS JOIN non_finite CROSS JOIN roles
 LEFT JOIN summaries ON summaries.source IS NULL AND summaries.turn IS NULL;

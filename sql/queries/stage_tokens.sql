@@ -8,5 +8,5 @@ SELECT
     base_nll,
     reference_nll,
     base_nll::DOUBLE - reference_nll::DOUBLE AS influence,  -- nats
-    coalesce(weight <> 0, FALSE) AS kept
+    coalesce(weight > 0, FALSE) AS kept
 FROM given;

@@ -23,6 +23,8 @@ _STATISTICS = (
     "record_turn_stats",
     "record_sample_stats",
     "record_influence_histogram",
+    "record_attribute_stats",
+    "record_reason_stats",
 )
 
 
@@ -40,6 +42,7 @@ def record_round(
     whole = whole_of(steps["corpus"].artifact)
     _record_vocabulary(connection, whole)
     insert(connection, "record_round", [_row(of_run, finished, whole)])
+    _record_scores(connection, of_run, round)
     _record_costs(connection, of_run, round, steps)
     if "model" in steps:
         record_training(connection, steps["model"])
@@ -54,11 +57,15 @@ def _row(of_run: Run, finished: FinishedRound, whole: Artifact) -> dict[str, obj
         "round": round.round,
         "corpus": round.corpus,
         "whole": whole.id,
-        "base_scores": round.scores.get("base"),
-        "reference_scores": round.scores.get("reference"),
         "selection": round.selection,
         "model": round.model,
     } | (finished.outcome.model_dump() if finished.outcome else nothing)
+
+
+def _record_scores(connection: duckdb.DuckDBPyConnection, of_run: Run, round: Round) -> None:
+    named = {"run": of_run.name, "round": round.round}
+    scores = [named | {"role": role, "scores": id} for role, id in round.scores.items()]
+    insert(connection, "record_round_scores", scores)
 
 
 def _record_vocabulary(connection: duckdb.DuckDBPyConnection, corpus: Artifact) -> None:

@@ -3,66 +3,89 @@
 Shapes: N = samples of a shard, T = all their tokens one after another.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.types as types
+from numpy.typing import NDArray
 
 from sql.recording.artifacts import Committed
 from sql.statements import run, run_given
-from tokensieve.corpus import Float32s, Int32s, Shard, list_array, read_shard, score_column
+from tokensieve.corpus import Bools, Float32s, Int32s, Shard, list_array, read_shard, score_column
 from tokensieve.errors import DamagedError
 
-_WEIGHT = {"weight": ("selection", "weight")}
-_COLUMNS = _WEIGHT | {f"{role}_nll": (f"scores.{role}", "nll") for role in ("base", "reference")}
-"""Step and column that each staged column is read from."""
+_STAGED = ("samples", "tokens", "attributes", "reasons")
+_REASON = "reason"
+_ALWAYS = ("base_nll", "reference_nll", _REASON)
+"""Columns that statements name, whether or not the round has them."""
+Columns = dict[str, NDArray[Any]]
 
 
 def stage_round(connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed]) -> None:
-    """Fill staged_samples and staged_tokens, one shard in memory at a time."""
-    run(connection, "create_staged_samples")
-    run(connection, "create_staged_tokens")
+    """Fill the temporary tables of _STAGED, one shard in memory at a time."""
+    for name in _STAGED:
+        run(connection, f"create_staged_{name}")
     num_samples = 0
-    for shard, columns in _shards(steps, _COLUMNS):
+    for number, shard in _shards(steps["corpus"]):
         sample_N = np.arange(num_samples, num_samples + shard.num_samples, dtype=np.int32)
         num_samples += shard.num_samples
+        columns = _said_of_tokens(steps, number, shard)
+        tokens = _tokens_table(shard, sample_N, columns)
         run_given(connection, "stage_samples", _samples_table(shard, sample_N))
-        run_given(connection, "stage_tokens", _tokens_table(shard, sample_N, columns))
+        run_given(connection, "stage_tokens", tokens)
+        run_given(connection, "stage_attributes", tokens.select(_numbers(columns)))
+        run_given(connection, "stage_reasons", tokens)
 
 
 def stage_choices(
     connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed], is_before: bool
 ) -> None:
     """Add to staged_choices what a round kept: the one at hand, or the one before it."""
-    for shard, columns in _shards(steps, _WEIGHT):
-        table = _choices_table(shard, columns["weight"])
-        run_given(connection, "stage_choices", table, is_before=is_before)
+    for number, shard in _shards(steps["corpus"]):
+        weight_T = _lists(steps["selection"], number, shard, ["weight"])["weight"]
+        run_given(connection, "stage_choices", _choices_table(shard, weight_T), is_before=is_before)
 
 
-def _shards(
-    steps: dict[str, Committed], wanted: Mapping[str, tuple[str, str]]
-) -> Iterator[tuple[Shard, dict[str, Float32s]]]:
-    """Yield each shard with its columns over T, verified and compared with the corpus."""
-    corpus = steps["corpus"]
+def _shards(corpus: Committed) -> Iterator[tuple[int, Shard]]:
     for number in range(corpus.artifact.num_shards):
-        shard = read_shard(corpus.artifact, corpus.commit, number)
-        columns = {
-            name: _column(steps[step], number, column, shard)
-            for name, (step, column) in wanted.items()
-            if step in steps
-        }
-        yield shard, columns
+        yield number, read_shard(corpus.artifact, corpus.commit, number)
 
 
-def _column(each: Committed, number: int, name: str, shard: Shard) -> Float32s:
+def _said_of_tokens(steps: dict[str, Committed], number: int, shard: Shard) -> Columns:
+    """Return everything that scores and selection say of a shard's tokens, named as in views."""
+    columns: Columns = {}
+    for step, each in steps.items():
+        _, of_role, role = step.partition("scores.")
+        if of_role or step == "selection":
+            lists = _lists(each, number, shard)
+            columns |= {f"{role}_{name}" if role else name: lists[name] for name in lists}
+    return columns
+
+
+def _lists(each: Committed, number: int, shard: Shard, names: list[str] | None = None) -> Columns:
+    """Return the lists of numbers, and the reasons, of a shard: verified, and over its tokens."""
     receipt = each.commit.receipts[number]
-    table = each.artifact.read_table(receipt, "shards", columns=["sample_id", name])
+    wanted = names and ["sample_id", *names]
+    table = each.artifact.read_table(receipt, "shards", columns=wanted)
+    found = [each.name for each in table.schema if _is_of_tokens(each)]
     try:
-        return score_column(table, name, shard)
+        return {name: score_column(table, name, shard) for name in found}
     except DamagedError as error:
         path = each.artifact.storage.path(receipt.files["shards"].key)
         raise DamagedError(f"{path}: {error}") from None
+
+
+def _is_of_tokens(column: pa.Field) -> bool:
+    if not types.is_list(column.type):
+        return False
+    return column.name == _REASON or bool(types.is_floating(column.type.value_type))
+
+
+def _numbers(columns: Columns) -> list[str]:
+    return [name for name in columns if name != _REASON]
 
 
 def _samples_table(shard: Shard, sample_N: Int32s) -> pa.Table:
@@ -76,24 +99,29 @@ def _samples_table(shard: Shard, sample_N: Int32s) -> pa.Table:
     )
 
 
-def _tokens_table(shard: Shard, sample_N: Int32s, columns: dict[str, Float32s]) -> pa.Table:
-    """Return the response tokens with their scores and weights, null where there is none."""
+def _tokens_table(shard: Shard, sample_N: Int32s, columns: Columns) -> pa.Table:
+    """Return the response tokens with all that is said of them, null where there is nothing."""
     response_T = shard.response_T
-    nothing_T = np.full(len(response_T), np.nan, dtype=np.float32)
     table = {
         "sample": np.repeat(sample_N, shard.lengths_N)[response_T],
         "turn": shard.turn_T[response_T],
         "token_id": shard.input_ids_T[response_T],
     }
-    for name in ("base_nll", "reference_nll", "weight"):
-        values_T = columns.get(name, nothing_T)
-        table[name] = pa.array(values_T[response_T], pa.float32(), from_pandas=True)
+    for name in dict.fromkeys([*_ALWAYS, *columns]):
+        type = pa.string() if name == _REASON else pa.float32()
+        table[name] = _of_response(columns.get(name), response_T, type)
     return pa.table(table)
+
+
+def _of_response(values_T: NDArray[Any] | None, response_T: Bools, type: pa.DataType) -> pa.Array:
+    if values_T is None:
+        return pa.nulls(int(response_T.sum()), type)
+    return pa.array(values_T[response_T], type, from_pandas=True)
 
 
 def _choices_table(shard: Shard, weight_T: Float32s) -> pa.Table:
     """Return the samples, and along their tokens whether each is kept: null in the prompt."""
-    kept_T = pa.array(weight_T != 0, mask=~shard.response_T)
+    kept_T = pa.array(weight_T > 0, mask=~shard.response_T)
     offsets_N1 = pa.array(shard.offsets_N1, pa.int32())
     return pa.table(
         {

@@ -30,8 +30,6 @@ CREATE TABLE rounds (
     round INTEGER NOT NULL,  -- from 0; a one-shot clean is round 0
     corpus VARCHAR NOT NULL,  -- ids of the artifacts
     whole VARCHAR NOT NULL,  -- the corpus that it is a part of, or itself
-    base_scores VARCHAR,  -- NULL: the method needs none
-    reference_scores VARCHAR,
     selection VARCHAR NOT NULL,
     model VARCHAR,  -- NULL: none was trained
     promoted BOOLEAN,  -- the model became the reference; NULL: that was not the question
@@ -41,4 +39,14 @@ CREATE TABLE rounds (
     PRIMARY KEY (run, round),
     CHECK ((promoted IS NULL) = (reason IS NULL)),
     CHECK (promoted IS NULL OR model IS NOT NULL)
+);
+
+-- The scores that a round selected by: one row for each model that its method asks.
+CREATE TABLE round_scores (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    role VARCHAR NOT NULL,  -- such as base, reference, external
+    scores VARCHAR NOT NULL,  -- id of the artifact
+    PRIMARY KEY (run, round, role),
+    FOREIGN KEY (run, round) REFERENCES rounds (run, round)
 );

@@ -13,12 +13,13 @@ CREATE TABLE round_stats (
     train_samples BIGINT NOT NULL,  -- in the training view
     tokens BIGINT NOT NULL,  -- prompts and templates included
     response_tokens BIGINT NOT NULL,
-    kept_tokens BIGINT NOT NULL,  -- weight <> 0
+    kept_tokens BIGINT NOT NULL,  -- weight > 0
+    unlearned_tokens BIGINT NOT NULL,  -- weight < 0
     dropped_tokens BIGINT NOT NULL,
     unscorable_tokens BIGINT NOT NULL,  -- took no part in the selection
     influence_tokens BIGINT NOT NULL,  -- with an influence
-    non_finite_tokens BIGINT NOT NULL,  -- scores that were not finite, over both models
-    one_sided_tokens BIGINT NOT NULL,  -- scored by one of two models only
+    non_finite_tokens BIGINT NOT NULL,  -- scores of base and reference that were not finite
+    one_sided_tokens BIGINT NOT NULL,  -- scored by one of these two only
     kept_share DOUBLE,  -- of the response tokens
     positive_share DOUBLE,  -- of the tokens with an influence
     mean_influence DOUBLE,
@@ -33,7 +34,9 @@ CREATE TABLE round_stats (
     mean_reference_nll DOUBLE,  -- nats
     PRIMARY KEY (run, round),
     CHECK (read_rows = samples + quarantined_rows + skipped_rows),
-    CHECK (response_tokens = kept_tokens + dropped_tokens + unscorable_tokens),
+    CHECK (
+        response_tokens = kept_tokens + unlearned_tokens + dropped_tokens + unscorable_tokens
+    ),
     CHECK (one_sided_tokens <= non_finite_tokens),
     CHECK (train_samples <= samples)
 );
@@ -115,6 +118,31 @@ CREATE TABLE influence_histogram (
     influence_tokens BIGINT NOT NULL,
     kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= influence_tokens),
     PRIMARY KEY (run, round, lower_nats)
+);
+
+-- How many response tokens were not kept for which reason, where the method gives reasons. Tokens
+-- for which it gives none are in no row.
+CREATE TABLE reason_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    source VARCHAR NOT NULL,
+    reason VARCHAR NOT NULL,  -- as the selection names it
+    tokens BIGINT NOT NULL CHECK (tokens > 0),
+    PRIMARY KEY (run, round, source, reason)
+);
+
+-- Means of every number that the models and the method gave to response tokens, over the tokens
+-- that have it. NULL: none has.
+CREATE TABLE attribute_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    attribute VARCHAR NOT NULL,  -- a column of the tokens view
+    tokens BIGINT NOT NULL,  -- that have it
+    mean DOUBLE,
+    kept_mean DOUBLE,  -- weight > 0
+    dropped_mean DOUBLE,  -- weight 0: dropped, or unscorable
+    unlearned_mean DOUBLE,  -- weight < 0
+    PRIMARY KEY (run, round, attribute)
 );
 
 -- How much a round's selection has in common with that of the round before, over the response

@@ -1,8 +1,7 @@
--- What the views read where there is nothing: no round yet, no scores of a role, no rejected row.
+-- What the views read where there is nothing: no round yet, no rejected row.
 CREATE SCHEMA artifact;
 
-CREATE TABLE artifact.no_scores (sample_id VARCHAR, nll FLOAT[], entropy FLOAT[]);
-
+-- The columns that every round has, NULL where its method asks no such model.
 CREATE TABLE artifact.no_samples (
     run VARCHAR,
     round INTEGER,

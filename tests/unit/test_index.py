@@ -77,17 +77,18 @@ def test_a_round_is_summarised_in_numbers_that_numpy_confirms(storage):
         "quarantined_rows": 0,
         "skipped_rows": 0,
         "samples": 4,
-        "empty_samples": 1,
-        "train_samples": 3,
+        "empty_samples": 2,
+        "train_samples": 2,
         "tokens": 11,
         "response_tokens": 7,
-        "kept_tokens": 3,
+        "kept_tokens": 2,
+        "unlearned_tokens": 1,
         "dropped_tokens": 3,
         "unscorable_tokens": 1,
         "influence_tokens": 6,
         "non_finite_tokens": 1,
         "one_sided_tokens": 1,
-        "kept_share": 3 / 7,
+        "kept_share": 2 / 7,
         "positive_share": 3 / 6,
         "mean_influence": pytest.approx(INFLUENCE.mean(), abs=1e-12),
         "influence_p01": quantiles[0],
@@ -143,22 +144,22 @@ def test_the_same_numbers_stand_by_source_turn_token_sample_and_bin(storage):
         " ORDER BY lower_nats",
     )
 
-    assert by_source == [(HOSTILE, 2, 1, 2, 2.0, 0.0), ("wiki", 5, 2, 4, 1.0, -0.5)]
-    assert by_turn == [(0, 6, 3, 6, 8 / 6, 0.0), (1, 1, 0, 0, None, None)]
+    assert by_source == [(HOSTILE, 2, 1, 2, 2.0, 0.0), ("wiki", 5, 1, 4, 1.0, -0.5)]
+    assert by_turn == [(0, 6, 2, 6, 8 / 6, 0.0), (1, 1, 0, 0, None, None)]
     assert by_token == [
         (2, "\x00", 3, 2, 2.0),
         (3, "'; DROP TABLE rounds; --", 1, 0, -0.5),
         (4, "\u202e", 1, 0, None),
-        (6, "é", 1, 1, 3.0),
+        (6, "é", 1, 0, 3.0),
         (7, "\x1b[31m", 1, 0, -0.5),
     ]
     assert by_sample == [
         ("s0", 4, 3, 1, 0.75, 2.5),
         ("s1", 3, 2, 1, 2.0, 3.0),
-        ("s2", 3, 2, 1, 1.25, 2.25),
+        ("s2", 3, 2, 0, 1.25, 2.25),
         ("s3", 1, 0, 0, None, None),
     ]
-    assert bins == [(-0.5, 2, 0), (0.0, 1, 0), (2.0, 1, 1), (3.0, 1, 1), (4.0, 1, 1)]
+    assert bins == [(-0.5, 2, 0), (0.0, 1, 0), (2.0, 1, 1), (3.0, 1, 0), (4.0, 1, 1)]
 
 
 def test_the_tokens_view_reads_every_response_token_from_the_artifacts(storage):
@@ -226,7 +227,7 @@ def test_a_round_without_both_scores_has_no_influence(storage, roles):
         storage,
         "SELECT mean_influence, influence_tokens, one_sided_tokens, kept_tokens,"
         " mean_base_nll IS NULL FROM round_stats",
-    ) == [(None, 0, 0, 3, "base" not in roles)]
+    ) == [(None, 0, 0, 2, "base" not in roles)]
     assert rows(storage, "SELECT count(*), count(influence) FROM tokens") == [(7, 0)]
 
 
@@ -561,7 +562,7 @@ def test_the_named_queries_describe_a_round(storage):
             (3, "'; DROP TABLE rounds; --", 1, 1, -0.5),
         ]
 
-    assert sources == [("wiki", 5, 2, 0.4, 1.0, 0.5), (HOSTILE, 2, 1, 0.5, 2.0, 0.5)]
+    assert sources == [("wiki", 5, 1, 0.2, 1.0, 0.5), (HOSTILE, 2, 1, 0.5, 2.0, 0.5)]
 
 
 def _update_in_another_process(storage: LocalStorage, environment: dict[str, str]):

@@ -1,0 +1,19 @@
+-- Add up the numbers of the response tokens of one shard. In: `given`: a column for each number,
+-- weight among them.
+INSERT INTO staged_attributes BY NAME
+WITH summed AS (
+    SELECT
+        sign(weight) AS weight_sign,
+        struct_pack(
+            tokens := count(COLUMNS(*)),
+            total := sum(COLUMNS(*)::DOUBLE)
+        ) AS '\0'  -- noqa: RF05
+    FROM given
+    GROUP BY weight_sign
+)
+
+SELECT
+    attribute,
+    weight_sign,
+    sums.*
+FROM summed UNPIVOT (sums FOR attribute IN (COLUMNS(* EXCLUDE (weight_sign))));
