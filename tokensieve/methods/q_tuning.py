@@ -34,7 +34,7 @@ from tokensieve.methods.method import (
 from tokensieve.ranking import Rule, ScoredShard
 from tokensieve.selection import select_shard
 
-_MAX_NLL = 700.0  # e^709 is the largest number there is, and neighbours are added up
+_MAX_NLL = 87.0  # beyond e^88 there is no number in single precision; two are added up
 _NUM_HALVINGS = 20
 _KEPT, _TOKEN, _NOISE, _REDUNDANT, _BETWEEN = range(-1, 4)
 
