@@ -10,6 +10,7 @@ from prefect.cache_policies import NO_CACHE
 import sql
 from tokensieve.artifact import Artifact
 from tokensieve.errors import shortened
+from tokensieve.methods import find_method
 from tokensieve.runs import Round, Run
 from tokensieve.storage import LocalStorage
 
@@ -32,6 +33,8 @@ class Summary:
     """The round's rows of list_reasons; empty if the method gives none."""
     places: dict[str, str]
     """Where the dataset, the scores, the model and the index lie."""
+    later: str = ""
+    """What the method still decides while a model is trained; empty if nothing."""
 
     def __str__(self) -> str:
         """Return the summary for the terminal."""
@@ -63,6 +66,8 @@ class Summary:
             )
         if self.reasons:
             facts["reasons"] = self._reasons()
+        if self.later:
+            facts["later"] = self.later
         return facts
 
     def _kinds_of_tokens(self) -> str:
@@ -100,12 +105,23 @@ def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
         [stats] = sql.rows(sql.run(connection, "summarise_round", **names))
         sources = sql.rows(sql.run(connection, "list_sources", **names))
         reasons = sql.rows(sql.run(connection, "list_reasons", **names))
-    places = _places(storage, round.artifacts(storage))
-    summary = Summary(run.name, stats, sources, reasons, places)
+    made = round.artifacts(storage)
+    later = _later(made["selection"])
+    summary = Summary(run.name, stats, sources, reasons, _places(storage, made), later)
     create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
     create_table_artifact(shown, key="sources", description="Kept and dropped by source")
     return summary
+
+
+def _later(selection: Artifact) -> str:
+    """Return what is decided only when a model is trained on the selection."""
+    method = find_method(selection.plan["method"], selection.plan["parameters"])
+    if method.each_step:
+        return f"of these, {method.name} chooses anew at every step of a training"
+    if method.reweigh is not None:
+        return f"{method.name} weighs them anew at every step of a training"
+    return ""
 
 
 def _places(storage: LocalStorage, made: dict[str, Artifact]) -> dict[str, str]:
