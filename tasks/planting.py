@@ -5,7 +5,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tokensieve.artifact import Commit
 from tokensieve.planning import PlantStep
-from tokensieve.sieve import plant_artifact
+from tokensieve.sieve.copies import plant_artifact
 from tokensieve.timings import timed
 
 
