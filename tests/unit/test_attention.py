@@ -1,14 +1,25 @@
 """Attention columns against eager attention, and everything that must not change them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from accelerate import dispatch_model
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from tests.tiny_attention import (
+    FAMILIES,
+    VOCABULARY,
+    build,
+    eager_attention,
+    expected_columns,
+    shard_of,
+)
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError, SettingsError
 from tokensieve.forward import NextTokens, padded
@@ -18,102 +29,13 @@ from tokensieve.settings import ScoringSettings
 
 torch.set_num_threads(1)  # on tiny matrices threads only wait for each other
 
-VOCABULARY = 101
-TINY = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 8,
-    "max_position_embeddings": 128,
-    "initializer_range": 0.3,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-WINDOW = TINY | {
-    "layer_types": ["sliding_attention", "full_attention"],
-    "sliding_window": 6,
-    "query_pre_attn_scalar": 8,
-}
-FAMILIES = {
-    "llama": TINY,
-    "qwen2": TINY,
-    "qwen3": TINY,
-    "gemma2": WINDOW | {"attn_logit_softcapping": 2.0},
-    "gemma3_text": WINDOW,
-    "gpt_oss": TINY | {"sliding_window": 6, "num_local_experts": 2, "num_experts_per_tok": 1},
-    "gpt2": {
-        "vocab_size": VOCABULARY,
-        "n_embd": 32,
-        "n_layer": 2,
-        "n_head": 4,
-        "n_positions": 128,
-        "initializer_range": 0.3,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-    },
-}
 EXACT = {"rtol": 0, "atol": 2e-6}  # float32
-
-
-def build(
-    family: str = "llama", dtype: torch.dtype = torch.float32, **more: object
-) -> PreTrainedModel:
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(family, **FAMILIES.get(family, TINY))
-    model = AutoModelForCausalLM.from_config(config, **more)
-    return model.eval().requires_grad_(False).to(dtype)
-
-
-def shard_of(*samples: str) -> Shard:
-    """Return samples of random ids, one for each letter: `p` of a prompt, `r` of a response."""
-    offsets_N1 = np.cumsum([0, *map(len, samples)])
-    generator = np.random.default_rng(5)
-    return Shard(
-        sample_ids=[f"s{n}" for n in range(len(samples))],
-        sources=["test"] * len(samples),
-        offsets_N1=offsets_N1,
-        input_ids_T=generator.integers(3, VOCABULARY, offsets_N1[-1], dtype=np.int32),
-        response_T=np.array([letter == "r" for letter in "".join(samples)], dtype=np.bool_),
-        turn_T=np.zeros(offsets_N1[-1], dtype=np.int16),
-    )
-
-
 TWO_TURNS = "pppp" + "rrr" + "ppppp" + "rrrrrr" + "pp"
 SHARD = shard_of("pppp" + "r" * 9, TWO_TURNS, "prrr", "rrrppr", "ppp" + "r" * 20, "ppp")
 
 
 def run(model: PreTrainedModel, shard: Shard = SHARD, columns=tuple(COLUMNS), **settings: object):
     return score_shard(model, shard, ScoringSettings(**settings), columns, lambda _: None)[0]
-
-
-def eager_attention(model: PreTrainedModel, ids: np.ndarray, layer: int) -> np.ndarray:
-    """Return A[query, key], the mean of the heads, of a sample that is read alone."""
-    ids_1S = torch.from_numpy(ids).long()[None]
-    attentions = model(input_ids=ids_1S, use_cache=False, output_attentions=True).attentions
-    return attentions[layer][0].double().mean(dim=0).numpy()
-
-
-def expected_columns(model: PreTrainedModel, shard: Shard, layer: int) -> dict[str, np.ndarray]:
-    """Return the columns the slow way: each sample alone, every pair of its tokens."""
-    columns = {name: np.full(len(shard.input_ids_T), np.nan) for name in ATTENTION_COLUMNS}
-    for span in shard.slices():
-        attention_SS = eager_attention(model, shard.input_ids_T[span], layer)
-        num_tokens = span.stop - span.start
-        prompt = [t for t in range(num_tokens) if not shard.response_T[span][t]]
-        for t in np.flatnonzero(shard.scorable_T[span]):
-            paid = {k: attention_SS[t, k] for k in prompt if k < t}
-            values = (
-                sum(paid.values()),
-                sum(paid.values()) - paid.get(0, 0),
-                attention_SS[t:, t].sum() / (num_tokens - t),
-            )
-            for name, value in zip(ATTENTION_COLUMNS, values, strict=True):
-                columns[name][span.start + t] = value
-    return columns
 
 
 @pytest.mark.parametrize("batch_tokens", [1, 1000])
@@ -296,6 +218,20 @@ def test_blocks_give_the_same_columns_and_no_array_over_heads_and_pairs(monkeypa
     assert largest.numel < 120 * 120  # two samples, four heads
 
 
+def test_the_same_call_gives_the_same_bits():
+    first, second = run(build()), run(build())
+    for name, values_T in first.items():
+        np.testing.assert_array_equal(second[name], values_T)
+
+
+def test_a_model_spread_over_devices_gives_the_same_columns():
+    expected, model = run(build()), build()
+    parts = {name: "cpu" for name, _ in model.named_children()} | {"model": "cpu"}
+    found = run(dispatch_model(model, parts, force_hooks=True))
+    for name, values_T in expected.items():
+        np.testing.assert_array_equal(found[name], values_T)
+
+
 def test_a_layer_that_does_not_exist_is_refused():
     for layer in (2, -3):
         with pytest.raises(SettingsError, match=rf"attention_layer: is {layer}, .* has 2 layers"):
@@ -303,7 +239,6 @@ def test_a_layer_that_does_not_exist_is_refused():
 
 
 def test_a_layer_without_softmax_attention_is_refused_with_those_that_have_it():
-    FAMILIES["lfm2"] = TINY | {"layer_types": ["conv", "full_attention"]}
     run(build("lfm2"), attention_layer=1)
     with pytest.raises(InputError, match=r"layer 0 has no softmax attention; these have: 1\. Set"):
         run(build("lfm2"), attention_layer=0)
@@ -316,11 +251,11 @@ def test_a_model_with_attention_functions_of_its_own_is_refused():
         run(AutoModelForCausalLM.from_config(config).eval())
 
 
-def test_a_layer_that_does_something_unknown_to_its_attention_is_refused():
+def test_a_layer_that_does_something_unknown_to_its_attention_is_refused(monkeypatch):
     def sharper(*args: object, scaling: float, **more: object) -> object:
         return sdpa_attention_forward(*args, scaling=1.3 * scaling, **more)
 
-    AttentionInterface.register("sharper", sharper)
+    monkeypatch.setitem(AttentionInterface._global_mapping, "sharper", sharper)
     with pytest.raises(InputError, match=r"layer 1 does something .* output differs by \d"):
         run(build(attn_implementation="sharper"))
 
@@ -346,3 +281,29 @@ def test_autocast_changes_the_pass_and_not_the_precision_of_the_columns():
         columns = attention_of(model, passage)
     for row, end in zip(columns["prompt_attention"], passage.batch.ends_B, strict=True):
         np.testing.assert_allclose(row[:end], 1, **EXACT)
+
+
+def test_what_a_query_may_look_at_is_limited_by_each_of_sample_window_and_the_models_mask():
+    torch.manual_seed(0)
+    query_BHLD, key_BGLD = torch.randn(1, 2, 6, 4), torch.randn(1, 1, 6, 4)
+    allowed = torch.ones(1, 1, 6, 6, dtype=torch.bool)
+    allowed[..., 1] = False
+    added = torch.zeros(1, 1, 6, 6).masked_fill(~allowed, torch.finfo(torch.bfloat16).min)
+    cases = [
+        ("right", None, {}, [0, 1, 2, 3]),
+        ("left", None, {}, [2, 3]),
+        ("right", None, {"sliding_window": 2}, [2, 3]),
+        ("right", allowed, {}, [0, 2, 3]),
+        ("right", added, {}, [0, 2, 3]),
+        ("right", added.bfloat16(), {"sliding_window": 3}, [2, 3]),
+    ]
+    for side, mask, options, keys in cases:
+        batch = padded([np.arange(6, dtype=np.int32), np.arange(4, dtype=np.int32)], side)
+        batch = replace(batch, starts_B=batch.starts_B[1:], ends_B=batch.ends_B[1:])
+        call = heads.Call(0, query_BHLD, key_BGLD, key_BGLD, mask, options, query_BHLD)
+        exp_BHQK, total_BHQ1 = heads.Heads(call, batch).block(3, 4)
+        logits_HK = (query_BHLD[0, :, 3] @ key_BGLD[0, 0, keys].T) / 2
+        expected_HK = torch.zeros(2, 4)
+        expected_HK[:, keys] = logits_HK.softmax(dim=-1)
+        found_HK = (exp_BHQK / total_BHQ1)[0, :, 0]
+        np.testing.assert_allclose(found_HK, expected_HK, rtol=0, atol=1e-6)

@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError, ResourceError
 from tokensieve.forward import NextTokens, check_forward, padded
-from tokensieve.scoring import check_finite, distribution, plan_batches, score_shard
+from tokensieve.scoring import COLUMNS, check_finite, distribution, plan_batches, score_shard
 from tokensieve.scoring.distribution import reduced
 from tokensieve.settings import ScoringSettings
 
@@ -121,6 +121,28 @@ def test_nll_is_the_shifted_cross_entropy_and_entropy_the_plain_one(family):
     check_forward(model)
 
 
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_what_is_collected_on_demand_is_that_of_all_logits_and_changes_no_other_bit(family):
+    model = build(family)
+    asked = ("top_entropy", "nll", "sum_p2", "entropy")
+    found, counts = score_shard(model, SHARD, ScoringSettings(), asked, lambda _: None)
+    assert tuple(found) == asked
+    sum_p2_T, top_entropy_T = (np.full(len(SHARD.input_ids_T), np.nan) for _ in range(2))
+    for span in SHARD.slices():
+        ids = torch.from_numpy(SHARD.input_ids_T[span]).long()
+        p_LV = model(input_ids=ids[None]).logits[0].double().softmax(-1)
+        top_LV = p_LV.sort(descending=True).values[:, :20]
+        sum_p2_T[span][1:] = p_LV[:-1].pow(2).sum(-1)
+        top_entropy_T[span][1:] = torch.distributions.Categorical(probs=top_LV[:-1]).entropy()
+    scorable_T = SHARD.scorable_T
+    np.testing.assert_allclose(found["sum_p2"][scorable_T], sum_p2_T[scorable_T], **EXACT)
+    np.testing.assert_allclose(found["top_entropy"][scorable_T], top_entropy_T[scorable_T], **EXACT)
+    nll_T, entropy_T, plain_counts = run(model)
+    np.testing.assert_array_equal(found["nll"], nll_T)
+    np.testing.assert_array_equal(found["entropy"], entropy_T)
+    assert counts == plain_counts
+
+
 def test_the_sum_over_the_response_is_the_models_own_loss(model):
     shard = shard_of([(9, 20)])
     ids = torch.from_numpy(shard.input_ids_T).long()[None]
@@ -134,6 +156,22 @@ def test_nll_and_entropy_of_distributions_known_by_heart():
     nll_K, entropy_K = reduced(logits_KV, torch.tensor([2, 0, 1]), PLAIN).tolist()
     assert nll_K == pytest.approx([np.log(4), 0, 1e4])
     assert entropy_K == pytest.approx([np.log(4), 0, 0])
+
+
+def test_sum_p2_and_top_entropy_of_distributions_known_by_heart():
+    logits_KV = torch.zeros(3, 100)
+    logits_KV[1, :2] = 1e4  # two tokens share all
+    logits_KV[2, 7] = 1e4
+    found = reduced(logits_KV, torch.tensor([0, 0, 0]), ("sum_p2", "top_entropy"))
+    np.testing.assert_allclose(found[0], [0.01, 0.5, 1], rtol=1e-6)
+    np.testing.assert_allclose(found[1], [np.log(20), np.log(2), 0], rtol=1e-6)
+
+
+def test_the_likeliest_tokens_of_a_small_vocabulary_are_all_of_it():
+    entropy_K, top_entropy_K = reduced(
+        torch.tensor([[0.0, 1.0, 2.0]]), torch.tensor([0]), ("entropy", "top_entropy")
+    ).tolist()
+    assert top_entropy_K == pytest.approx(entropy_K)
 
 
 def test_bfloat16_logits_are_reduced_in_float32():
@@ -305,6 +343,14 @@ def test_a_score_that_is_not_finite_is_counted_and_the_others_stay(model, fresh,
     assert (counts["non_finite_tokens"], counts["scored_tokens"]) == (1, 66)
     expected[missing] = np.nan
     np.testing.assert_array_equal(nll_T, expected)
+
+
+def test_a_token_has_all_its_columns_or_none(fresh):
+    spoil(fresh, 3, float("nan"))
+    found, counts = score_shard(fresh, SHARD, ScoringSettings(), tuple(COLUMNS), lambda _: None)
+    assert (counts["non_finite_tokens"], counts["scored_tokens"]) == (1, 66)
+    for values_T in found.values():
+        np.testing.assert_array_equal(np.isfinite(values_T), np.isfinite(found["nll"]))
 
 
 def test_too_many_scores_that_are_not_finite_refuse_the_model():

@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.tiny_attention import expected_columns
 from tokensieve.corpus import Shard
 from tokensieve.models import load_model
-from tokensieve.scoring import score_shard
+from tokensieve.scoring import COLUMNS, score_shard
 from tokensieve.settings import ScoringSettings
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
@@ -61,3 +62,18 @@ def test_bfloat16_losses_are_the_authors_losses_within_the_dtype(samples, shard,
     assert difference_S.mean() < 0.02
     assert np.quantile(difference_S, 0.99) < 0.1
     assert difference_S.max() < 0.5
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mean", "largest"), [("float32", 1e-6, 2e-5), ("bfloat16", 0.002, 0.05)]
+)
+def test_attention_of_a_trained_model_is_that_of_eager_attention(shard, dtype, mean, largest):
+    few = Shard.from_table(shard.to_table().slice(0, 6))
+    model = load_model(str(SHARED / "models" / "reference-6m"), dtype, num_gpus=0)
+    found, _ = score_shard(model, few, ScoringSettings(), tuple(COLUMNS), lambda _: None)
+    model.set_attn_implementation("eager")
+    expected = expected_columns(model, few, layer=-1)
+    for name, values_T in expected.items():
+        difference_S = np.abs(found[name] - values_T)[few.scorable_T]
+        assert difference_S.mean() < mean
+        assert difference_S.max() < largest

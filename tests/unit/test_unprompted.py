@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import PreTrainedModel
 
-from tests.unit.test_attention import build, shard_of
+from tests.tiny_attention import build, shard_of
 from tokensieve.corpus import Shard
 from tokensieve.scoring import score_shard
 from tokensieve.settings import ScoringSettings
