@@ -9,13 +9,16 @@ from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from tests.tiny_models import build_tiny_model
-from tests.tiny_workspace import Sample, make_corpus, make_selection
-from tokensieve.corpus import Shard
+from tests.tiny_workspace import Sample, make_corpus, make_scores, make_selection
+from tokensieve.corpus import Float32s, Shard
+from tokensieve.evidence import EvidenceReader
+from tokensieve.methods import Evidence, Selector, Source, deferred, find_method
 from tokensieve.planning import TrainingStep, model_spec
-from tokensieve.planning.steps import training_step
-from tokensieve.settings import ClusterSettings, TrainingSettings
+from tokensieve.planning.steps import selection_step, training_step
+from tokensieve.selection import selection_tables
+from tokensieve.settings import ClusterSettings, SelectionSettings, TrainingSettings
 from tokensieve.storage import LocalStorage
-from tokensieve.training import TrainingData
+from tokensieve.training import StepMethod, StoredEvidence, TrainingData
 
 LENGTHS = [9, 4, 6, 12, 5]
 STEP_KEPT = [3, 0, 2, 1, 3, 2]
@@ -47,6 +50,31 @@ def tiny_data(
     return TrainingData.joined([(shard, weight_T.astype(np.float32))], keep_empty)
 
 
+def chosen_data(
+    settings: SelectionSettings, shard: Shard | None = None, keep_empty: bool = False
+) -> TrainingData:
+    """Return samples whose tokens the settings' method chooses in training, by what the model then
+    says and by `stored_scores` of the other models; `tiny_shard` unless others are given.
+    """
+    shard = shard or tiny_shard()
+    method = find_method(settings.method, settings.parameters)
+    stored = {role: stored_scores(shard, role) for role in method.roles}
+    evidence = Evidence(shard, stored, settings.seed)
+    first = deferred(method) if method.each_step else method
+    decision = Selector.of(first, settings, Source(lambda _: evidence, 1)).decide(evidence)
+    kept = StoredEvidence.joined([evidence]) if method.each_step else None
+    chosen = StepMethod(method, settings, kept)
+    return TrainingData.joined([(shard, decision.weight_T)], keep_empty, chosen)
+
+
+def stored_scores(shard: Shard, role: str) -> dict[str, Float32s]:
+    """Return losses between 0 and 6 nats that a model might have; the fourth sample has none."""
+    nll_T = np.random.default_rng(len(role)).uniform(0, 6, len(shard.input_ids_T))
+    nll_T[~shard.scorable_T] = np.nan
+    nll_T[shard.offsets_N1[3] : shard.offsets_N1[4]] = np.nan
+    return {"nll": nll_T.astype(np.float32)}
+
+
 def build_tied_model(directory: Path) -> Path:
     """Write a random model whose head is its embedding to `directory`; return it."""
     build_tiny_model(directory, hidden=32)
@@ -68,6 +96,33 @@ def tiny_step(
     selection = make_selection(corpus, [weights[:12], weights[12:]], keep_empty=keep_empty)
     spec = model_spec(init, "float32", on_gpu=False)
     step = training_step(selection, corpus, spec, settings, ClusterSettings())
+    step.artifact.declare()
+    return step
+
+
+def tiny_chosen_step(
+    storage: LocalStorage, init: str, settings: TrainingSettings, selection: SelectionSettings
+) -> TrainingStep:
+    """Return the declared training of `init` on the corpus of `tiny_step`, on tokens that the
+    selection's method chooses at each step. The reference has no score of the fourth sample's.
+    """
+    samples = [Sample(f"s{n}", "one", (n, n + 1, n + 2, n + 3)) for n in range(6)]
+    corpus = make_corpus(storage, [samples[:4], samples[4:]])
+    nan = float("nan")
+    nll = [[5, 6, 7, 1, 2, 3, 6, 6, 6, nan, nan, nan], [7, 1, 1, 2, 2, 9]]
+    scores = {"reference": make_scores(corpus, "reference", nll)}
+    made = selection_step(corpus, scores, selection).artifact
+    made.declare()
+    method = deferred(find_method(selection.method, selection.parameters))
+    source = Source(EvidenceReader(corpus, scores, method.columns, seed=0).read, 2)
+    selector = Selector.of(method, selection, source)
+    for number in range(2):
+        evidence = source.read(number)
+        decision = selector.decide(evidence)
+        made.publish(number, *selection_tables(evidence.shard, decision, selection.keep_empty))
+    made.commit()
+    spec = model_spec(init, "float32", on_gpu=False)
+    step = training_step(made, corpus, spec, settings, ClusterSettings())
     step.artifact.declare()
     return step
 
