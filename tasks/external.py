@@ -3,7 +3,7 @@
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from tokensieve.artifact import Commit
+from tokensieve.artifact import Commit, summed
 from tokensieve.corpus import read_shard, scores_table
 from tokensieve.errors import InputError
 from tokensieve.external import external_column, num_unknown_samples, read_external
@@ -40,9 +40,9 @@ def _taken(step: ExternalStep) -> Commit:
             shard = read_shard(corpus, samples, number)
             value_T, counts = external_column(external, shard)
             scores.publish(number, {"shards": scores_table(shard, {"value": value_T})}, counts)
-    commit = scores.commit({"column": external.column})
-    unknown = num_unknown_samples(external, commit.totals)
-    missing = commit.totals["missing_samples"]
+    totals = summed(receipt.counts for receipt in scores.stated_receipts())
+    unknown = num_unknown_samples(external, totals)  # refused each time: not committed before
+    missing = totals["missing_samples"]
     if unknown or missing:
         get_run_logger().warning(
             "%s: %d samples of the corpus are not in it; %d of its own are not in the corpus",
@@ -50,4 +50,4 @@ def _taken(step: ExternalStep) -> Commit:
             missing,
             unknown,
         )
-    return commit
+    return scores.commit({"column": external.column})

@@ -1,9 +1,10 @@
--- Count the reasons of one shard. In: `given`: sample, weight and reason of the response tokens.
+-- Count the reasons of one shard: a selection gives them of tokens that it does not keep. In:
+-- `given`: sample and reason of the response tokens.
 INSERT INTO staged_reasons BY NAME
 SELECT
     sample,
     reason,
     count(*) AS tokens
 FROM given
-WHERE reason IS NOT NULL AND weight <= 0
+WHERE reason IS NOT NULL
 GROUP BY sample, reason;

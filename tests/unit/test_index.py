@@ -7,11 +7,13 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from sql import connect_published, index_path, run
 from sql.index import rebuild_index, update_index
 from sql.published import SCHEMA_VERSION
+from sql.statements import run_given
 from tests.reading import index_content as content
 from tests.reading import rows
 from tests.scripts import REPOSITORY, run_script
@@ -282,6 +284,20 @@ def test_a_damaged_shard_is_refused_by_name_and_the_index_stays(storage):
         update_index(storage)
 
     assert index_path(storage).read_bytes() == before
+
+
+def test_a_table_that_a_statement_has_read_is_let_go_of_before_the_commit():
+    before = pa.total_allocated_bytes()
+    with duckdb.connect() as connection:
+        connection.begin()
+        connection.execute("CREATE TABLE rounds (run VARCHAR)")
+        for _ in range(3):
+            given = pa.table({"run": ["x" * 100] * 10_000})
+            run_given(connection, "record_round", given)
+            del given
+
+        assert connection.execute("SELECT count(*) FROM rounds").fetchone() == (30_000,)
+        assert pa.total_allocated_bytes() - before < 1_000_000  # bytes of one table
 
 
 def test_an_updated_index_equals_one_made_from_nothing(storage):
