@@ -133,6 +133,7 @@ def _add_evolve(commands: Any) -> None:
     command.add_argument("--next-round", action="store_true", help="do one round, then stop")
     flags.add_drop(command, trains=True)
     flags.add_rounds(command)
+    flags.add_hardening(command)
     flags.add_selection(command, seed=False)
     flags.add_training(command, seed=True)
     flags.add_cluster(command)

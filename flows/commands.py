@@ -52,8 +52,15 @@ def run_train(options: argparse.Namespace) -> None:
 def run_evolve(options: argparse.Namespace) -> None:
     """Do all rounds that are not done yet, or the next one."""
     settings = loaded(EvolveSettings, options)
-    from tokensieve.planning import check_evolve_given
+    from tokensieve.planning import check_evolve_given, check_harden_given, hardens
 
+    if hardens(settings):
+        check_harden_given(settings)
+        with _prefect():
+            from flows.harden import harden, harden_round
+
+            print(harden_round(settings) if options.next_round else harden(settings))
+        return
     check_evolve_given(settings)
     with _prefect():
         from flows.evolve import evolve, evolve_round

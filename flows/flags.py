@@ -137,6 +137,15 @@ def add_rounds(command: argparse.ArgumentParser) -> None:
     _add_choice(group, "--select-from", "rounds.select_from", ("part", "corpus"), purpose)
 
 
+def add_hardening(command: argparse.ArgumentParser) -> None:
+    """Add how the harmful model of toss learns."""
+    group = command.add_argument_group("how the harmful model of toss learns")
+    _add(group, "--reference", "reference", "DIR", "the utility model")
+    _add_files(group, "--harmful-data", "harmful samples, what it is trained on first")
+    purpose = "samples of the drop that each round adds to them"
+    _add(group, "--harmful-added", "harmful_added", "N", purpose)
+
+
 def add_comparison(command: argparse.ArgumentParser) -> None:
     """Add what is compared."""
     group = command.add_argument_group("what is compared")
@@ -205,4 +214,5 @@ def _add_list(
 
 def _add_files(to: argparse._ActionsContainer, flag: str, purpose: str) -> None:
     repeated = f"{purpose}; repeat the flag for more"
-    to.add_argument(flag, dest=flag.strip("-"), action="append", metavar="FILE", help=repeated)
+    place = flag.strip("-").replace("-", "_")
+    to.add_argument(flag, dest=place, action="append", metavar="FILE", help=repeated)

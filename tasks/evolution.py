@@ -1,4 +1,4 @@
-"""Say what the rounds of an evolving reference found, in the terminal and in the Prefect UI."""
+"""Say what the rounds of a model that learns found, in the terminal and in the Prefect UI."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,20 +12,22 @@ from sql.index import update_index
 from tasks.history import describe_history
 from tasks.pictures import show_picture
 from tokensieve.charts import InfluenceQuantiles, RoundPoint, rounds_chart
-from tokensieve.planning import EvolvePlan, current_reference
+from tokensieve.planning import EvolvePlan, HardenPlan, current_reference, harmful_model
+from tokensieve.runs import Run
+from tokensieve.storage import LocalStorage
 
 _QUANTILES = ("p05", "p25", "p50", "p75", "p95")
 
 
 @dataclass(frozen=True)
 class Evolution:
-    """What all finished rounds found, and where the last reference lies."""
+    """What all finished rounds found, and where the last model lies."""
 
     run: str
     history: str
     """A table of the rounds."""
     places: dict[str, str]
-    """Where the reference, the picture of the rounds and the index lie."""
+    """Where the model, the picture of the rounds and the index lie, and what was cleaned."""
 
     def __str__(self) -> str:
         """Return the summary for the terminal."""
@@ -36,7 +38,26 @@ class Evolution:
 @task(name="summarise-evolution", task_run_name="summarise-evolution", cache_policy=NO_CACHE)
 def summarise_evolution(plan: EvolvePlan) -> Evolution:
     """Return what all finished rounds found, and show it in the Prefect UI."""
-    storage, run = plan.storage, plan.run
+    reference = current_reference(plan, plan.run.finished_rounds(plan.storage))
+    return _summarised(plan.storage, plan.run, {"reference": reference.path})
+
+
+@task(name="summarise-hardening", task_run_name="summarise-hardening", cache_policy=NO_CACHE)
+def summarise_hardening(plan: HardenPlan) -> Evolution:
+    """Return what all finished rounds found, and show it in the Prefect UI.
+
+    The dataset is the one of the last round, if that is done.
+    """
+    storage, finished = plan.storage, plan.run.finished_rounds(plan.storage)
+    places = {"harmful": harmful_model(plan, finished).path}
+    if plan.run.is_finished(storage):
+        selection = storage.path(f"selections/{finished[-1].round.selection}")
+        places = {"dataset": f"{selection}/train/*.parquet", **places}
+    return _summarised(storage, plan.run, places)
+
+
+def _summarised(storage: LocalStorage, run: Run, places: dict[str, str]) -> Evolution:
+    """Show the rounds; return that, with the places where the run's own things lie."""
     update_index(storage)  # a crash may have come before it
     with sql.connect_published(storage) as connection:
         rows = sql.rows(sql.run(connection, "summarise_rounds", run=run.name))
@@ -45,13 +66,8 @@ def summarise_evolution(plan: EvolvePlan) -> Evolution:
     show_picture("rounds", f"Rounds of {run.name}", chart, picture)
     history = describe_history(storage, run.name)
     create_markdown_artifact(f"```\n{history}\n```", key="history", description=run.name)
-    reference = current_reference(plan, run.finished_rounds(storage))
-    places = {
-        "reference": reference.path,
-        "picture": str(picture),
-        "index": str(sql.index_path(storage)),
-    }
-    return Evolution(run.name, history, places)
+    shared = {"picture": str(picture), "index": str(sql.index_path(storage))}
+    return Evolution(run.name, history, places | shared)
 
 
 def _point(row: dict[str, Any]) -> RoundPoint:

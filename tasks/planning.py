@@ -12,12 +12,16 @@ from tokensieve.planning import (
     ComparePlan,
     CorpusStep,
     EvolvePlan,
+    HardenPlan,
+    HardenRound,
     RoundPlan,
     TrainPlan,
+    next_harden_round,
     next_round,
     plan_clean,
     plan_compare,
     plan_evolve,
+    plan_harden,
     plan_train,
 )
 from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
@@ -51,6 +55,15 @@ def plan_evolution(settings: EvolveSettings) -> EvolvePlan:
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
+def plan_hardening(settings: EvolveSettings) -> HardenPlan:
+    """Return what all rounds of a harmful model share."""
+    plan = plan_harden(settings, uses_gpu(settings.cluster))
+    plan.declare()
+    _tell(plan, plan.corpora.values())
+    return plan
+
+
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
 def plan_comparison(settings: CompareSettings) -> ComparePlan:
     """Return what all arms share."""
     plan = plan_compare(settings, uses_gpu(settings.cluster))
@@ -71,6 +84,16 @@ def plan_next_round(plan: EvolvePlan) -> RoundPlan | None:
     return round
 
 
+@task(name="plan-round", task_run_name="plan-round", cache_policy=NO_CACHE)
+def plan_next_hardening(plan: HardenPlan) -> HardenRound | None:
+    """Return the first unfinished round; None if there is no more to do."""
+    round = next_harden_round(plan)
+    if round is not None:
+        round.declare(plan.run)
+        get_run_logger().info("round %d of %s", round.round.round, plan.run.name)
+    return round
+
+
 def _tell_left_out(plan: EvolvePlan) -> None:
     num_left = plan.num_left_out()
     if num_left:
@@ -80,7 +103,8 @@ def _tell_left_out(plan: EvolvePlan) -> None:
 
 
 def _tell(
-    plan: CleanPlan | TrainPlan | EvolvePlan | ComparePlan, corpora: Iterable[CorpusStep]
+    plan: CleanPlan | TrainPlan | EvolvePlan | HardenPlan | ComparePlan,
+    corpora: Iterable[CorpusStep],
 ) -> None:
     log = get_run_logger()
     for corpus in corpora:

@@ -35,14 +35,21 @@ class Round(_Document):
     """Id of the scores by role: `base`, `reference`."""
     selection: str
     """Id of the selection."""
+    trained_corpus: str | None = None
+    """Id of the corpus that the model is trained on, if it is another."""
+    trained_selection: str | None = None
+    """Id of its selection."""
     model: str | None = None
-    """Id of the model that is trained on it."""
+    """Id of the model that is trained on the selection, or on that other one."""
 
     def names(self) -> dict[str, tuple[str, str]]:
         """Return kind and id of each artifact by step name, in the order in which they are made."""
         named = {"corpus": ("corpora", self.corpus)}
         named |= {f"scores.{role}": ("scores", id) for role, id in self.scores.items()}
         named |= {"selection": ("selections", self.selection)}
+        if self.trained_corpus and self.trained_selection:
+            named["model.corpus"] = ("corpora", self.trained_corpus)
+            named["model.selection"] = ("selections", self.trained_selection)
         return named | ({"model": ("models", self.model)} if self.model else {})
 
     def artifacts(self, storage: LocalStorage) -> dict[str, Artifact]:
@@ -54,10 +61,10 @@ class Outcome(_Document):
     """What became of the model that a round trained."""
 
     promoted: bool
-    """Whether it is the reference from now on; if not, the former one stays."""
+    """Whether it takes the place of the former one from now on; if not, that one stays."""
     reason: str
     loss_before: float | None
-    """Held-out loss of the former reference in nats per token. Unset: nothing is held out."""
+    """Held-out loss of the former model in nats per token. Unset: nothing is held out."""
     loss_after: float | None
     """Held-out loss of the new model."""
 
@@ -96,7 +103,7 @@ class Run(_Document):
 
     name: str
     flow: str
-    """`clean`, `train`, `evolve` or `compare`."""
+    """`clean`, `train`, `evolve`, `harden` or `compare`."""
     settings: dict[str, Any]
     """The settings that decide the result, as JSON values."""
     inputs: list[dict[str, Any]]
@@ -104,7 +111,7 @@ class Run(_Document):
     models: dict[str, dict[str, str]]
     """`fingerprint` of each model by role: its content, wherever it lies."""
     corpora: dict[str, str]
-    """Id of each corpus made of input files, by role: `drop`, `warmup`, `holdout`."""
+    """Id of each corpus made of input files, by role: `drop`, `warmup`, `holdout`, `harmful`."""
     num_rounds: int
 
     def publish(self, storage: LocalStorage) -> None:

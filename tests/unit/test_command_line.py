@@ -97,6 +97,19 @@ def test_flags_arrive_at_their_settings():
     assert (settings.cluster.ranks, settings.cluster.workers) == (2, 3)
 
 
+def test_what_the_harmful_model_learns_from_arrives():
+    settings = settings_of(
+        "evolve",
+        "a --base m --method toss --reference u --harmful-data x --harmful-data y.jsonl "
+        "--harmful-added 7 --rounds 2",
+    )
+
+    here = Path.cwd()
+    assert (settings.selection.method, settings.reference) == ("toss", f"{here}/u")
+    assert settings.harmful_data == (f"{here}/x", f"{here}/y.jsonl")
+    assert (settings.harmful_added, settings.rounds.rounds) == (7, 2)
+
+
 def test_lists_of_arms_seeds_and_tasks_arrive_whole():
     settings = settings_of(
         "compare",

@@ -7,6 +7,7 @@ evidence.py  what methods look at: scores by role, planted copies, numbers made 
 clean.py     one cleaning
 train.py     one training
 evolve.py    self-evolving cleaning, round by round
+harden.py    rounds in which the harmful model of toss learns
 """
 
 from tokensieve.planning.benchmark import (
@@ -43,6 +44,18 @@ from tokensieve.planning.evolve import (
     plan_evolve,
     reason_to_stop,
 )
+from tokensieve.planning.harden import (
+    HardenPlan,
+    HardenRound,
+    Retraining,
+    check_harden_given,
+    harden_outcome,
+    hardens,
+    harmful_held_out_steps,
+    harmful_model,
+    next_harden_round,
+    plan_harden,
+)
 from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
 from tokensieve.planning.steps import (
     CorpusStep,
@@ -75,9 +88,12 @@ __all__ = [
     "EvidencePlan",
     "ExternalStep",
     "EvolvePlan",
+    "HardenPlan",
+    "HardenRound",
     "ModelSpec",
     "NoisyDrop",
     "PlantStep",
+    "Retraining",
     "RoundPlan",
     "ScoringStep",
     "SelectionStep",
@@ -85,15 +101,22 @@ __all__ = [
     "TrainingStep",
     "check_evolve_given",
     "check_given",
+    "check_harden_given",
     "check_train_given",
     "current_reference",
+    "harden_outcome",
+    "hardens",
+    "harmful_held_out_steps",
+    "harmful_model",
     "held_out_steps",
     "model_spec",
+    "next_harden_round",
     "next_round",
     "noisy_corpus",
     "outcome_of",
     "plan_clean",
     "plan_evolve",
+    "plan_harden",
     "plan_train",
     "reason_to_stop",
     "trained_spec",

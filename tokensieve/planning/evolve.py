@@ -280,6 +280,11 @@ def _checked_method(settings: EvolveSettings) -> Method:
             f"selection.method: {method.name} needs {min(missing)} scores, which rounds do not "
             "have. Clean with it, or compare it."
         )
+    if settings.reference or settings.harmful_data:
+        raise SettingsError(
+            f"--reference, --harmful-data: rounds of the method {method.name} make their own "
+            "reference, and have no harmful model. Leave both out."
+        )
     return method
 
 

@@ -115,9 +115,10 @@ class RoundsSettings(Settings):
     """How the reference evolves, round after round."""
 
     rounds: int = Field(default=4, ge=1)
-    """Rounds after the warm-up."""
+    """Rounds after the warm-up; of toss, how often the harmful model is trained again."""
     select_from: Literal["part", "corpus"] = "part"
-    """Where a round scores and selects: in its own part of the corpus, or in all of it again."""
+    """Where a round scores and selects: in its own part of the corpus, or in all of it again, as
+    toss always does."""
     tolerance: float = Field(default=0.0, ge=0)
     """Nats by which a new reference's held-out loss may be worse than the former's."""
     patience: int | None = Field(default=2, ge=1)

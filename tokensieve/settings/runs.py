@@ -43,7 +43,7 @@ class WorkspaceSettings(Settings):
     def _absolute_model(cls, model: str | None) -> str | None:
         return None if model is None else absolute(model)
 
-    @field_validator("files", "warmup", "holdout", check_fields=False)
+    @field_validator("files", "warmup", "holdout", "harmful_data", check_fields=False)
     @classmethod
     def _absolute_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(absolute(file) for file in files)
@@ -60,7 +60,8 @@ class DropSettings(WorkspaceSettings):
     @classmethod
     def path_keys(cls) -> tuple[str, ...]:
         """Return the keys that hold paths."""
-        return (*super().path_keys(), "files", *_MODELS, "external", "warmup", "holdout")
+        files = ("files", "warmup", "holdout", "harmful_data")
+        return (*super().path_keys(), *files, *_MODELS, "external")
 
     @field_validator("corpus")
     @classmethod
@@ -115,7 +116,14 @@ class EvolveSettings(DropSettings):
     warmup: tuple[str, ...] = ()
     """Files of the warm-up. Unset: it takes the first part of the corpus."""
     holdout: tuple[str, ...] = ()
-    """Files that are never trained on; a new reference has to hold its loss on them."""
+    """Files that are never trained on; a new reference has to hold its loss on them. Of a harmful
+    model it is measured only."""
+    reference: str | None = None
+    """Directory of the utility model, for toss. Other methods make their own reference."""
+    harmful_data: tuple[str, ...] = ()
+    """Files of harmful samples, for toss: what the first harmful model is trained on."""
+    harmful_added: int = Field(default=100, ge=1)
+    """Samples of the drop that each round of toss adds to the harmful data."""
     selection: SelectionSettings = SelectionSettings()
     rounds: RoundsSettings = RoundsSettings()
     training: TrainingSettings = TrainingSettings()
