@@ -1,6 +1,6 @@
 """Decide the weight of every token of a corpus."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 
 from prefect import get_run_logger, task
@@ -53,9 +53,10 @@ def _source(step: SelectionStep, method: Method) -> Source:
     """Return where the method reads what it looks at."""
     seed = step.settings.seed
     reader = EvidenceReader(step.corpus, step.scores, method.columns, seed)
-    planted, base = None, step.embeddings
+    source = Source(reader.read, step.artifact.num_shards, vocabulary=reader.vocabulary)
     if step.planted is not None:
-        copy = step.planted
-        planted = EvidenceReader(copy.corpus, copy.scores, method.columns, seed).planted
-    embeddings = partial(input_embeddings, base.path) if base is not None else None
-    return Source(reader.read, step.artifact.num_shards, embeddings, planted)
+        copy = EvidenceReader(step.planted.corpus, step.planted.scores, method.columns, seed)
+        source = replace(source, planted=copy.planted)
+    if step.embeddings is not None:
+        source = replace(source, embeddings=partial(input_embeddings, step.embeddings.path))
+    return source

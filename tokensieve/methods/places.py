@@ -10,8 +10,16 @@ from typing import Any
 import numpy as np
 
 from tokensieve.corpus import Float64s
-from tokensieve.methods.method import Evidence, Fitted, Fitting, Judgement, Method, candidates
-from tokensieve.methods.selector import Source, fitted_to
+from tokensieve.methods.method import (
+    Evidence,
+    Fitted,
+    Fitting,
+    Judgement,
+    Method,
+    Source,
+    candidates,
+)
+from tokensieve.methods.selector import fitted_to
 from tokensieve.methods.voting import member_attributes
 
 MAX_HELD = 1 << 22
@@ -85,23 +93,23 @@ def fit_rankings(
     Of more than max_held candidates every stride-th in a shard's order is held, and a place is off
     by at most the number of shards x stride / candidates.
     """
-    source = Source(fitting.read, fitting.num_shards, fitting.embeddings, fitting.planted)
+    source = fitting.source
     empty = np.zeros(0)
     rankings = [
         Ranking(member, fitted_to(source, member, fitting.settings), empty) for member in members
     ]
-    num_candidates = sum(int(candidates(each).sum()) for each in fitting.shards())
+    num_candidates = sum(int(candidates(each).sum()) for each in source.shards())
     stride = max(1, -(-num_candidates // max_held))
-    held = _held(rankings, fitting, stride)
+    held = _held(rankings, source, stride)
     complete = zip(rankings, held, strict=True)
     return Rankings(tuple(replace(r, preference_H=np.sort(h)) for r, h in complete), stride)
 
 
-def _held(rankings: list[Ranking], fitting: Fitting, stride: int) -> list[Float64s]:
+def _held(rankings: list[Ranking], source: Source, stride: int) -> list[Float64s]:
     """Return every stride-th preference of each member, counted through the shards."""
     held: list[list[Float64s]] = [[np.zeros(0)] for _ in rankings]
     num_before = 0
-    for evidence in fitting.shards():
+    for evidence in source.shards():
         first = -num_before % stride
         for ranking, held_of_it in zip(rankings, held, strict=True):
             preference_T = ranking.preference(ranking.judged(evidence))

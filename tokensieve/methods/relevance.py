@@ -43,10 +43,10 @@ def fit_relevance(fitting: Fitting, num_classes: int, responses_only: bool) -> R
     and template included; 0 and 1 are the nearest and the farthest id that occurs. The cuts are
     those of response tokens only, or of all.
     """
-    embeddings_VH = fitting.embeddings()
+    embeddings_VH = fitting.source.embeddings()
     count_V = np.zeros(len(embeddings_VH), dtype=np.int64)
     num_cut_V = np.zeros_like(count_V)
-    for evidence in fitting.shards():
+    for evidence in fitting.source.shards():
         shard = evidence.shard
         cut_T = shard.scorable_T if responses_only else slice(None)
         count_V += np.bincount(shard.input_ids_T, minlength=len(count_V))

@@ -1,10 +1,9 @@
 """A method made ready for one corpus: fitted to it, with the thresholds of its selection."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tokensieve.corpus import Float32s
 from tokensieve.methods.full import one
 from tokensieve.methods.method import (
     CURRENT,
@@ -12,23 +11,12 @@ from tokensieve.methods.method import (
     Fitted,
     Fitting,
     Method,
-    PlantedEvidence,
+    Source,
 )
 from tokensieve.ranking import Rule, ScoredShard
 from tokensieve.selection import Decision, select_shard
 from tokensieve.settings import SelectionSettings
 from tokensieve.thresholds import Threshold, find_thresholds
-
-
-@dataclass(frozen=True)
-class Source:
-    """What a selection reads."""
-
-    read: Callable[[int], Evidence]
-    """Returns a shard by its number."""
-    num_shards: int
-    embeddings: Callable[[], Float32s] | None = None
-    planted: Callable[[], Iterator[PlantedEvidence]] | None = None
 
 
 @dataclass(frozen=True)
@@ -98,15 +86,4 @@ def deferred(method: Method) -> Method:
 
 def fitted_to(source: Source, method: Method, settings: SelectionSettings) -> Fitted | None:
     """Return what the method learns of the corpus; None if it learns nothing."""
-    if method.fit is None:
-        return None
-    embeddings, planted = _given(source.embeddings), _given(source.planted)
-    return method.fit(Fitting(source.read, source.num_shards, settings, embeddings, planted))
-
-
-def _given(reader: Callable[[], Any] | None) -> Callable[[], Any]:
-    return reader or _nothing
-
-
-def _nothing() -> Any:
-    raise AssertionError("a method states what its fit reads")
+    return None if method.fit is None else method.fit(Fitting(source, settings))

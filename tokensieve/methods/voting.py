@@ -11,7 +11,7 @@ import numpy as np
 
 from tokensieve.methods.method import Evidence, Fitting, Judgement, Method
 from tokensieve.methods.reasons import joined_codes
-from tokensieve.methods.selector import Selector, Source
+from tokensieve.methods.selector import Selector
 from tokensieve.selection import Decision
 
 
@@ -51,6 +51,6 @@ def member_attributes(name: str, said: Decision | Judgement) -> dict[str, Any]:
 
 def fit_voters(members: tuple[Method, ...], keep: float, fitting: Fitting) -> Voters:
     """Return the members made ready, each to keep this share where it keeps one."""
-    source = Source(fitting.read, fitting.num_shards, fitting.embeddings, fitting.planted)
+    source = fitting.source
     settings = fitting.settings.model_copy(update={"keep": keep})
     return Voters(tuple(Selector.of(member, settings, source) for member in members))

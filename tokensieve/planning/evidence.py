@@ -45,8 +45,6 @@ UNPROMPTED = "unprompted"
 """Role of the reference where it reads an answer without its question."""
 EXTERNAL = "external"
 """Role of numbers that were made elsewhere."""
-PLANTED_TOKENS = 400_000
-"""About how many tokens the copy has into which noise is planted."""
 _MODELS = {
     "base": "base",
     "reference": "reference",
@@ -221,9 +219,8 @@ def _plant_step(corpus: Artifact) -> PlantStep:
     plan = {
         "kind": "corpora",
         "code": CODE_VERSION,
-        "num_shards": 1,
+        "num_shards": corpus.num_shards,
         "planted": corpus.id,
-        "num_tokens": PLANTED_TOKENS,
     }
     return PlantStep(Artifact(corpus.storage, "corpora", plan), corpus)
 
