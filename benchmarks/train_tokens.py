@@ -173,6 +173,14 @@ def head_share(config: LlamaConfig) -> float:
 
 
 def sft_like_data(num_samples: int, vocabulary: int, kept: float) -> TrainingData:
+    """Return `sft_like_shard` with a random share of its response tokens to train on."""
+    shard = sft_like_shard(num_samples, vocabulary)
+    generator = np.random.default_rng(1)
+    weight_T = shard.response_T & (generator.random(len(shard.response_T)) < kept)
+    return TrainingData.joined([(shard, weight_T.astype(np.float32))])
+
+
+def sft_like_shard(num_samples: int, vocabulary: int) -> Shard:
     """Log-normal prompts (median 70 tokens) and responses (median 130), sigma 0.6 both."""
     generator = np.random.default_rng(0)
     prompt_N = generator.lognormal(np.log(70), 0.6, num_samples).astype(int) + 4
@@ -182,7 +190,7 @@ def sft_like_data(num_samples: int, vocabulary: int, kept: float) -> TrainingDat
     response_T = np.ones(num_tokens, dtype=bool)
     for start, prompt in zip(offsets_N1, prompt_N, strict=False):
         response_T[start : start + prompt] = False
-    shard = Shard(
+    return Shard(
         sample_ids=[str(n) for n in range(num_samples)],
         sources=["random"] * num_samples,
         offsets_N1=offsets_N1,
@@ -190,8 +198,6 @@ def sft_like_data(num_samples: int, vocabulary: int, kept: float) -> TrainingDat
         response_T=response_T,
         turn_T=np.zeros(num_tokens, dtype=np.int16),
     )
-    weight_T = response_T & (generator.random(num_tokens) < kept)
-    return TrainingData.joined([(shard, weight_T.astype(np.float32))])
 
 
 if __name__ == "__main__":

@@ -12,10 +12,12 @@ from tests.tiny_models import build_tiny_model
 from tests.tiny_training import chosen_data, nll_by_full_logits, tiny_shard
 from tokensieve.corpus import Shard
 from tokensieve.errors import TokensieveError
-from tokensieve.methods import METHODS
+from tokensieve.methods import METHODS, Method
+from tokensieve.methods.method import CURRENT
 from tokensieve.settings import LoraSettings, SelectionSettings, TrainingSettings
 from tokensieve.training import (
     Observer,
+    StepMethod,
     StepRecord,
     Trainee,
     TrainingData,
@@ -120,6 +122,18 @@ def test_every_step_has_its_own_share(model):
     expected = [highest(excess_T[span], 0.6) for span in data.slices()]
     np.testing.assert_array_equal(weight_T, np.concatenate(expected))
     assert sorted(record.kept_tokens for record in records) == [1, 1, 2, 4]  # of 2, 3, 4, 7
+
+
+def test_ties_go_to_the_earlier_token_of_the_corpus_whatever_the_order_of_the_step(model):
+    alike = Method("alike", "", "", lambda evidence: np.ones(36), {CURRENT: ("nll",)}, "high")
+    data = chosen_data(SelectionSettings(method="profit"))
+    chosen = StepMethod(alike, SelectionSettings(), data.step_method.evidence)
+
+    for seed in range(3):
+        weight_T, _ = decided(model, replace(data, step_method=chosen), seed=seed)
+
+        kept = np.flatnonzero(data.weight_T)[:15]  # of 26
+        assert np.flatnonzero(np.nan_to_num(weight_T)).tolist() == kept.tolist()
 
 
 def two_turns() -> Shard:
