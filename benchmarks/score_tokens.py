@@ -2,27 +2,39 @@
 
     python benchmarks/score_tokens.py          # 42M-parameter Llama on the CPU, under 3 minutes
     python benchmarks/score_tokens.py --gpu    # the shape of Llama-3.2-3B on one GPU
+    python benchmarks/score_tokens.py --data SFT.jsonl --model DIRECTORY    # columns only, of yours
 
 The straightforward way is what published scoring scripts do: batches of 6 in data order, padded to
 the longest, logits of every position in float32, the losses from them. Only ratios within one run
 mean anything: every way is run in turn, several times, and its best time counts. On a CPU that is
 processor time of one thread, so that other work on the machine disturbs it little.
+
+Last, what each column on demand costs: the time of a pass that collects it and the plain columns,
+as a multiple of the plain pass.
 """
 
 import argparse
+import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch.profiler import profile
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from tokensieve.chat import Encoder
 from tokensieve.corpus import Shard
-from tokensieve.scoring import score_shard
+from tokensieve.models import load_model, load_tokenizer
+from tokensieve.noise.encoding import encode_records
+from tokensieve.planning.steps import SCORE_COLUMNS
+from tokensieve.scoring import ATTENTION_COLUMNS, COLUMNS, score_shard
 from tokensieve.settings import ScoringSettings
+from tokensieve.templates import load_template
 
 ROUNDS = 3
+NUM_GIVEN = 64
 Clock = Callable[[], float]
 SMALL = {
     "vocab_size": 32_000,
@@ -48,9 +60,15 @@ LLAMA_3B = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--gpu", action="store_true", help="Llama-3.2-3B shape on the first GPU")
-    gpu = parser.parse_args().gpu
+    parser.add_argument("--data", type=Path, help="JSON lines of samples, for --model")
+    parser.add_argument("--model", type=Path, help="measure only the columns, with this model")
+    options = parser.parse_args()
+    gpu = options.gpu
     if not gpu:
         torch.set_num_threads(1)
+    if options.model:
+        report_given(options.data, options.model, gpu)
+        return
     clock = time.perf_counter if gpu else time.process_time
     device = torch.device("cuda" if gpu else "cpu")
     config = LlamaConfig(**(LLAMA_3B if gpu else SMALL), max_position_embeddings=2048)
@@ -74,6 +92,7 @@ def main() -> None:
     print(f"matrix multiplication in bfloat16: {rate / 1e12:.2f} TFLOP/s")
     report_losses(nlls, shard)
     report_limits(lambda: ours(model, shard))
+    report_columns(model, shard, clock)
 
 
 def sft_like_shard(num_samples: int, vocab_size: int) -> Shard:
@@ -95,9 +114,10 @@ def sft_like_shard(num_samples: int, vocab_size: int) -> Shard:
     )
 
 
-def ours(model: LlamaForCausalLM, shard: Shard) -> np.ndarray:
-    columns, _ = score_shard(model, shard, ScoringSettings(), ("nll", "entropy"), lambda _: None)
-    return columns["nll"]
+def ours(
+    model: PreTrainedModel, shard: Shard, columns: tuple[str, ...] = SCORE_COLUMNS
+) -> np.ndarray:
+    return score_shard(model, shard, ScoringSettings(), columns, lambda _: None)[0]["nll"]
 
 
 @torch.no_grad()
@@ -218,6 +238,39 @@ def report_limits(way: Callable[[], np.ndarray]) -> None:
     total = sum(groups.values())
     parts = ", ".join(f"{name} {part / total:.0%}" for name, part in groups.items())
     print(f"time of ours, bfloat16: {parts}")
+
+
+def report_columns(model: PreTrainedModel, shard: Shard, clock: Clock) -> None:
+    """Print the best times of passes with more columns, against the plain one in the same run."""
+    more = {
+        "prompt attention": ("prompt_attention", "prompt_attention_but_first"),
+        "received attention": ("received_attention",),
+        "all attention": tuple(ATTENTION_COLUMNS),
+        "sum_p2": ("sum_p2",),
+        "top_entropy": ("top_entropy",),
+        "every column": tuple(name for name in COLUMNS if name not in SCORE_COLUMNS),
+    }
+    seconds = dict.fromkeys(["plain", *more], float("inf"))
+    for _ in range(ROUNDS):
+        for name in seconds:
+            start = clock()
+            ours(model, shard, SCORE_COLUMNS + more.get(name, ()))
+            seconds[name] = min(seconds[name], clock() - start)
+    print(f"\nplain columns of {len(shard.input_ids_T)} tokens: {seconds['plain']:.2f} s")
+    for name in more:
+        print(f"and {name:20} takes {seconds[name] / seconds['plain']:.3f} x plain")
+
+
+def report_given(data: Path, directory: Path, gpu: bool) -> None:
+    """Print what columns cost with a model and samples that were given, in each precision."""
+    tokenizer = load_tokenizer(str(directory))
+    encoder = Encoder(tokenizer, load_template("tulu", tokenizer), max_length=1024)
+    lines = data.read_text("utf-8").splitlines()[:NUM_GIVEN]
+    shard = encode_records([json.loads(line) for line in lines], encoder)
+    for dtype in ("float32", "bfloat16"):
+        model = load_model(str(directory), dtype, num_gpus=int(gpu))
+        print(f"\n{dtype}", end="", flush=True)
+        report_columns(model, shard, time.perf_counter if gpu else time.process_time)
 
 
 if __name__ == "__main__":
