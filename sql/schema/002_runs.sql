@@ -2,7 +2,7 @@
 -- finished round or arm on.
 CREATE TABLE runs (
     run VARCHAR PRIMARY KEY,
-    flow VARCHAR NOT NULL,  -- clean, train, evolve or compare
+    flow VARCHAR NOT NULL,  -- clean, train, evolve, harden or compare
     num_rounds INTEGER NOT NULL,  -- it can have at most
     settings VARCHAR NOT NULL,  -- JSON
     inputs VARCHAR NOT NULL,  -- JSON: name, source, format, num_bytes and sha256 of each
@@ -12,7 +12,7 @@ CREATE TABLE runs (
 -- The corpora made of input files.
 CREATE TABLE run_corpora (
     run VARCHAR NOT NULL REFERENCES runs (run),
-    role VARCHAR NOT NULL,  -- drop, warmup or holdout
+    role VARCHAR NOT NULL,  -- drop, warmup, holdout or harmful
     corpus VARCHAR NOT NULL,
     PRIMARY KEY (run, role)
 );

@@ -1,6 +1,10 @@
 """Rounds in which the harmful model learns: at once, one by one, and again after their end."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ from flows.harden import harden
 from tasks.status import describe_runs, verify_artifacts
 from tests.drops import write_drop
 from tests.reading import rows
+from tests.scripts import REPOSITORY
 from tests.workspaces import published
 from tokensieve.artifact import load_artifact
 from tokensieve.growth import picked_scores
@@ -180,9 +185,7 @@ def test_a_second_call_does_no_work(workspace, arguments, without_models, capsys
     assert list(Path(last.split()[1]).parent.glob("*.parquet"))
 
 
-def test_another_share_trains_and_scores_nothing_again(
-    models, workspace, arguments, without_models
-):
+def test_another_share_trains_and_scores_nothing_again(workspace, arguments, without_models):
     command(arguments, workspace, "--keep", "0.5")
 
     assert len(list(workspace.glob("runs/*"))) == 2
@@ -198,15 +201,35 @@ def test_the_next_round_as_often_as_there_are_rounds_gives_the_very_bytes(
         done.append(len(list(tmp_path.glob("runs/*/round-???.json"))))
 
     assert done == [1, 2, 3, 4, 4]
-    made = published(tmp_path)
-    assert made == {name: published(workspace)[name] for name in made}
+    made, whole = published(tmp_path), published(workspace)
+    assert made == {name: whole[name] for name in made}
 
 
-def test_samples_of_the_drop_may_not_be_held_out(models, arguments, tmp_path, capsys):
-    drop = arguments[1]
+@pytest.mark.slow
+def test_a_run_that_was_killed_while_the_data_grew_goes_on_to_the_very_bytes(
+    workspace, arguments, tmp_path
+):
+    """Only a grown corpus has a second shard here."""
+    script = [sys.executable, "-m", "flows", *arguments, "--workspace", str(tmp_path)]
+    killed = subprocess.run(
+        script,
+        cwd=REPOSITORY,
+        env={**os.environ, "TOKENSIEVE_ABORT_AT": "after_receipt:1"},
+        check=False,
+    )
+
+    assert killed.returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob("runs/*/round-???.json"))) == 1
+    command(arguments, tmp_path)
+    made, whole = published(tmp_path), published(workspace)
+    assert made == {name: whole[name] for name in made}
+
+
+def test_samples_of_the_drop_may_not_be_held_out(arguments, tmp_path, capsys):
+    at, drop = arguments.index("--holdout") + 1, arguments[1]
 
     with pytest.raises(SystemExit) as left:
-        main([*arguments, "--workspace", str(tmp_path), "--holdout", drop])
+        main([*arguments[:at], drop, *arguments[at + 1 :], "--workspace", str(tmp_path)])
 
     assert left.value.code == 3
     assert "37 of its samples are also in the files of the drop" in capsys.readouterr().err
