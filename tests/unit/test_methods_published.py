@@ -398,6 +398,12 @@ def test_external_numbers_are_kept_from_the_highest_and_none_is_no_candidate():
     assert np.isnan(decision.score_T).tolist() == [True, False, True, False, False]
 
 
+def test_external_numbers_above_zero_are_kept_where_that_is_the_rule():
+    scores = scores_of(external={"value": [[NAN, 3.0, 0.0, -1.0, 0.5, NAN]]})
+    evidence = Evidence(shard_of([[X, 1, 2, 3, 4, 5]]), scores, 0)
+    assert kept(decided("external", evidence, {"rule": "positive"}, keep=0.1)) == [1, 4]
+
+
 # what every method has in common
 
 
