@@ -1,0 +1,155 @@
+"""What the documents say of the methods is what they are, and what they show can be run."""
+
+import math
+import re
+import shlex
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.cli import parser
+from tests.judging import X, kept, scores_of, selector_of, shard_of
+from tests.unit.test_architecture import ROOT
+from tokensieve.external import read_external
+from tokensieve.methods import Evidence, chosen_method
+from tokensieve.methods.facts import method_facts
+from tokensieve.settings import CleanSettings
+
+DOCUMENTS = ["README.md", "docs/methods.md", "docs/architecture.md"]
+METHODS = (ROOT / "docs/methods.md").read_text()
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+BEYOND_A_SHARE = {"test": "what passes a test, whatever share", "weight": "all, by weight"}
+
+
+def blocks(language, text=METHODS):
+    return [block for found, block in BLOCK.findall(text) if found == language]
+
+
+def table_rows():
+    """Return the cells of each row whose first is a name in backticks."""
+    rows = [line.strip("| ").split(" | ") for line in METHODS.splitlines() if line[:3] == "| `"]
+    return {(cells[0].strip("`"), *cells[1:]) for cells in rows}
+
+
+def commands(text):
+    """Return the arguments of each `tokensieve` command; quoted text may span lines."""
+    found, begun = [], ""
+    for line in "\n".join(blocks("sh", text)).replace("\\\n", " ").splitlines():
+        begun += f"{line.strip()}\n"
+        try:
+            words = shlex.split(begun, comments=True)
+        except ValueError:
+            continue  # the quotation goes on
+        begun = ""
+        found += [words[1:]] if words[:1] == ["tokensieve"] else []
+    return found
+
+
+def looks_at(facts):
+    needs = [f"{role}: {', '.join(f'`{n}`' for n in names)}" for role, names in facts.needs.items()]
+    return "; ".join(needs) or "nothing"
+
+
+def keeps(facts):
+    if facts.keep is None:
+        return BEYOND_A_SHARE[facts.direction]
+    end = {"high": "highest", "low": "lowest"}[facts.direction]
+    whole = "the step" if facts.acts == "at each step" else "the dataset"
+    where = whole if facts.scope == "dataset" else f"each {facts.scope}"
+    rounded = {"floor": "down", "ceil": "up"}[facts.rounding]
+    return f"{end} {100 * facts.keep:.0f} % of {where}, rounded {rounded}"
+
+
+def default_text(value):
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.5f}".rstrip("0") if value < 0.001 else str(value)
+    return str(value) if isinstance(value, (int, str)) else ", ".join(value) or "none"
+
+
+@pytest.mark.parametrize("facts", method_facts(), ids=lambda facts: facts.name)
+def test_the_table_says_what_a_method_looks_at_when_it_acts_and_what_it_keeps(facts):
+    assert (facts.name, looks_at(facts), facts.acts, keeps(facts)) in table_rows()
+
+
+@pytest.mark.parametrize("facts", method_facts(), ids=lambda facts: facts.name)
+def test_every_parameter_of_a_method_stands_with_its_default(facts):
+    told = {row[:2] for row in table_rows()}
+
+    for parameter in facts.parameters:
+        assert (parameter.name, default_text(parameter.default)) in told
+
+
+@pytest.mark.parametrize("document", DOCUMENTS[:2])
+def test_every_command_that_is_shown_is_one(document):
+    shown = commands((ROOT / document).read_text())
+
+    assert len(shown) > 10
+    for arguments in shown:
+        assert parser().parse_args(arguments)
+
+
+def test_every_form_of_combining_methods_loads(tmp_path):
+    forms = []
+    for number, block in enumerate(blocks("toml")):
+        path = tmp_path / f"{number}.toml"
+        path.write_text(block)
+        settings = CleanSettings.load(path, {"files": ["drop.jsonl"], "base": "base"})
+        forms.append(chosen_method(settings.selection).parameters.how)
+
+    assert forms == ["intersection", "union", "rank"]
+
+
+def test_the_method_of_ones_own_ranks_by_what_it_says():
+    [block] = [each for each in blocks("python") if "Method(" in each]
+    names = {}
+    exec(block, names)
+    reference = {"nll": [[X, 1.0, 2.0, 3.0, 4.0]], "entropy": [[X, 2.0, 1.0, 3.0, 5.0]]}
+    evidence = Evidence(shard_of([[X, 1, 2, 3, 4]]), scores_of(reference=reference), seed=0)
+
+    decision = selector_of(names["SURPRISE"], [evidence], None, keep=0.5).decide(evidence)
+
+    assert decision.score_T[1:].tolist() == [-1.0, 1.0, 0.0, -1.0]
+    assert kept(decision) == [1, 4]
+
+
+def test_the_information_gain_of_items_is_a_file_of_numbers(tmp_path, monkeypatch):
+    [block] = [each for each in blocks("python") if "igd.py" in each]
+    ids = [[9, 1, 2, 3], [9, 1, 2, 4], [9, 5, 6]]
+    response = [[token != 9 for token in each] for each in ids]
+    columns = {"sample_id": ["a", "b", "c"], "input_ids": ids, "response": response}
+    pq.write_table(pa.table(columns), tmp_path / "samples.parquet")
+    monkeypatch.chdir(tmp_path)
+
+    exec(block, {})
+    external = read_external("igd.parquet")
+
+    third = math.log(3) / 3
+    wanted = [[third, 0, third], [third, 0, third], [2 * third, 0]]
+    for sample_id, gain in zip("abc", wanted, strict=True):
+        found = external.along(sample_id, np.ones(len(gain), dtype=bool))
+        np.testing.assert_allclose(found, gain, atol=1e-7)
+        assert found[1] == 0  # exactly: the rule `positive` depends on it
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_link_leads_somewhere(document):
+    path = ROOT / document
+    text = path.read_text()
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+    for link in LINK.findall(text):
+        if link.startswith("#"):
+            assert link[1:] in anchors
+        elif "://" not in link:
+            assert (path.parent / link).exists(), link
+
+
+def test_every_paper_that_is_named_in_brackets_has_its_address():
+    for number in re.findall(r"\[(\d{4}\.\d{5})\](?!:)", METHODS):
+        assert f"[{number}]: https://arxiv.org/abs/{number}\n" in METHODS
