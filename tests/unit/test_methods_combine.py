@@ -8,7 +8,7 @@ from tokensieve.errors import SettingsError
 from tokensieve.methods import Evidence, find_method
 from tokensieve.methods.combine import COMBINE, CombineParameters
 from tokensieve.methods.method import Fitting, Source
-from tokensieve.methods.places import fit_rankings
+from tokensieve.methods.places import Ranking, fit_rankings
 from tokensieve.settings import SelectionSettings
 
 LOSS = [1.0, 2.0, 3.0, 4.0, 5.0]
@@ -111,6 +111,12 @@ def test_equal_numbers_share_a_place():
         0.25,
     ]
     assert decision.attributes["reference_entropy_place"][1:].tolist() == [0.5] * 5
+
+
+def test_a_number_between_two_lies_between_their_places_and_nan_has_none():
+    ranking = Ranking(find_method("rho"), None, np.array([1.0, 2.0, 3.0]))
+    places = ranking.places(np.array([1.0, 1.5, 3.0, 0.0, 9.0, NAN]))
+    np.testing.assert_array_equal(places, [0, 0.25, 1, 0, 1, NAN])
 
 
 def test_places_are_those_of_the_whole_corpus():

@@ -269,6 +269,15 @@ def test_t3s_masks_what_the_bottleneck_had_learned():
     assert (decision.score_T[1:] > 0).tolist() == [False, True, True]
 
 
+# the methods that look at the model in training
+
+
+def current_evidence(**columns: list[float]) -> Evidence:
+    rows = {name: [[NAN, *values]] for name, values in columns.items()}
+    num_tokens = len(next(iter(columns.values())))
+    return Evidence(shard_of([[X, *[5] * num_tokens]]), scores_of(current=rows), 0)
+
+
 # Q-Tuning (arXiv 2509.23873)
 
 
@@ -299,6 +308,19 @@ def test_q_tunings_smoothing_crosses_no_turn_no_gap_and_no_sample():
         8: e3 / 2 + (one + e3) / 2,
     }
     np.testing.assert_allclose(smoothed[list(expected)], list(expected.values()), rtol=1e-6)
+
+
+def test_q_tunings_smoothing_ends_where_a_turn_follows_at_once():
+    scores = scores_of(current={"nll": [[NAN, 0.0, 0.0, 2.0]], "entropy": [[NAN, 1.0, 1.0, 1.0]]})
+    evidence = Evidence(shard_of([[X, 1, 2, 3]], [[0, 0, 0, 1]]), scores, 0)
+    smoothed = decided("q-tuning", evidence).attributes["smoothed_perplexity"][1:]
+    np.testing.assert_allclose(smoothed, [1.5, 1.5, 1.5 * math.e**2], rtol=1e-6)
+
+
+def test_q_tuning_bears_a_perplexity_beyond_all_numbers():
+    decision = decided("q-tuning", current_evidence(nll=[800.0, 800.0], entropy=[1.0, 1.0]))
+    assert np.isfinite(decision.attributes["smoothed_perplexity"][1:]).all()
+    assert kept(decision) == [1, 2]
 
 
 def quadrant_evidence(samples: list[tuple[float, float]]) -> Evidence:
@@ -346,12 +368,6 @@ def test_q_tuning_keeps_less_where_perplexity_and_entropy_go_together():
 
 
 # ProFit (arXiv 2601.09195), DFT (2508.05629), EAFT (2601.02151), ENT (2310.00840)
-
-
-def current_evidence(**columns: list[float]) -> Evidence:
-    rows = {name: [[NAN, *values]] for name, values in columns.items()}
-    num_tokens = len(next(iter(columns.values())))
-    return Evidence(shard_of([[X, *[5] * num_tokens]]), scores_of(current=rows), 0)
 
 
 def test_profit_keeps_p_from_tau_on():

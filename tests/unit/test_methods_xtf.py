@@ -131,6 +131,14 @@ def test_quartiles_are_those_of_the_sample():
     assert sorted({*range(1, 11), 12, 13} - set(kept(decision))) == [1, 9]
 
 
+def test_a_token_without_a_score_takes_no_part_in_its_samples_quartiles():
+    received = [0.01, 0.01, 0.01, 0.05, 0.05, 0.05, 0.05, 0.05, 0.05, 0.01]
+    nll = [NAN, NAN, NAN, NAN, *[5.0] * 7]
+    decision = decided_on("xtf", evidence_of(received, nll), [])
+    assert kept(decision) == [4, 5, 6, 7, 8, 9]
+    assert reasons(decision)[10] == "importance"  # with the first three it would be in range
+
+
 def test_a_random_selection_of_the_same_rate_can_be_made():
     decision = decided_on("xtf", evidence_of(RECEIVED), [0.2, 0.55])
     num_kept = len(kept(decision))

@@ -22,7 +22,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from tokensieve.corpus import Bools, Float64s, Int64s, Shard
+from tokensieve.corpus import Bools, Float64s, Int64s
 from tokensieve.methods.method import (
     CURRENT,
     Evidence,
@@ -74,18 +74,12 @@ def smoothed_perplexity(evidence: Evidence, smoothing: float) -> Float64s:
     nll_T = np.where(candidates(evidence), evidence.column(CURRENT, "nll"), np.nan)
     own_T = np.exp(nll_T.clip(max=_MAX_NLL))
     former_T, next_T = own_T.copy(), own_T.copy()
-    joined_T1 = _in_same_turn(evidence.shard) & ~np.isnan(own_T[1:] + own_T[:-1])
+    in_turn_T1 = np.diff(evidence.shard.turn_T) == 0
+    joined_T1 = in_turn_T1 & ~np.isnan(own_T[1:] + own_T[:-1])  # a sample's first is NaN
     former_T[1:][joined_T1] = own_T[:-1][joined_T1]
     next_T[:-1][joined_T1] = own_T[1:][joined_T1]
     smoothed_T: Float64s = (1 - smoothing) * own_T + smoothing * (former_T + next_T)
     return smoothed_T
-
-
-def _in_same_turn(shard: Shard) -> Bools:
-    """Return, for each token but the first, whether it goes on with the turn of the one before."""
-    sample_T = np.repeat(np.arange(shard.num_samples), shard.lengths_N)
-    same: Bools = (np.diff(sample_T) == 0) & (np.diff(shard.turn_T) == 0)
-    return same
 
 
 def sample_reasons(evidence: Evidence, sample_share: float) -> Int64s:
