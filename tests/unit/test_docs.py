@@ -48,6 +48,11 @@ def commands(text):
     return found
 
 
+def anchors(path):
+    headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
+
+
 def looks_at(facts):
     needs = [f"{role}: {', '.join(f'`{n}`' for n in names)}" for role, names in facts.needs.items()]
     return "; ".join(needs) or "nothing"
@@ -139,15 +144,13 @@ def test_the_information_gain_of_items_is_a_file_of_numbers(tmp_path, monkeypatc
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_link_leads_somewhere(document):
     path = ROOT / document
-    text = path.read_text()
-    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
-    anchors = {re.sub(r"[^\w -]", "", each).lower().replace(" ", "-") for each in headings}
 
-    for link in LINK.findall(text):
-        if link.startswith("#"):
-            assert link[1:] in anchors
-        elif "://" not in link:
-            assert (path.parent / link).exists(), link
+    for link in LINK.findall(path.read_text()):
+        file, _, anchor = link.partition("#")
+        target = path.parent / file if file else path
+        if "://" not in link:
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target), link
 
 
 def test_every_paper_that_is_named_in_brackets_has_its_address():
