@@ -24,7 +24,7 @@ from tokensieve.errors import InputError, SettingsError
 from tokensieve.forward import Batch, NextTokens
 from tokensieve.scoring.heads import Call, Heads
 
-_TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.05}  # of the layer's own output, as a share
+_TOLERANCE = {torch.float32: 0.01, torch.bfloat16: 0.2}  # a share; eager bfloat16 rounds the logits
 
 
 @dataclass(frozen=True)
