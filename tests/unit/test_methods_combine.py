@@ -173,6 +173,8 @@ def test_what_the_members_have_learned_goes_on_record():
         ({"methods": ["rho", "dft"]}, "dft weighs tokens"),
         ({"methods": ["rho", "forgetting"]}, "forgetting weighs tokens"),
         ({"methods": ["profit", "xtf"]}, "profit chooses at every step .* xtf has to see"),
+        ({"methods": ["sieve", "external"]}, "sieve plants noise, and there are no numbers"),
+        ({"methods": ["sieve", "rho-1"]}, "rho-1 chooses at every step .* sieve has to see"),
         ({"parameters": {"xtf": {"novelty": 0.1}}}, "'xtf' is none of the methods"),
         ({"parameters": {"reference-loss": {"x": 1}}}, "the method reference-loss has none"),
         ({"weights": [1, 2]}, "weights: are of no account to intersection"),
