@@ -38,7 +38,7 @@ def tell_defaults(command: argparse.ArgumentParser, settings: type[Settings]) ->
         for group in place.split(".")[:-1]:
             fields = fields[group].annotation.model_fields
         field = fields.get(place.rpartition(".")[2])
-        if field is None or field.is_required() or field.default in (None, ()):
+        if field is None or field.is_required() or field.default in (None, (), {}):
             continue
         default = field.default
         text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
@@ -79,7 +79,8 @@ def add_given(command: argparse.ArgumentParser, reference: str, numbers: bool = 
     group = command.add_argument_group("what methods look at")
     _add(group, "--reference", "reference", "DIR", reference)
     _add(group, "--harmful", "harmful", "DIR", "a model trained on harmful data, for toss")
-    _add(group, "--bottleneck", "bottleneck", "DIR", "a checkpoint of plain training, for t3s")
+    purpose = "a checkpoint of plain training at its worst, for t3s"
+    _add(group, "--bottleneck", "bottleneck", "DIR", purpose)
     if numbers:
         purpose = "Parquet of sample_id and a list of numbers, for the method external"
         _add(group, "--external", "external", "FILE", purpose)
@@ -106,7 +107,8 @@ def add_selection(command: argparse.ArgumentParser, seed: bool) -> None:
         metavar="NAME=VALUE",
         help=purpose,
     )
-    _add(group, "--keep", "selection.keep", "SHARE", "of the response tokens")
+    purpose = "of the response tokens; unset: the method's own"
+    _add(group, "--keep", "selection.keep", "SHARE", purpose)
     purpose = "where that share is counted; unset: the method's own"
     _add_choice(group, "--scope", "selection.scope", ("dataset", "source", "sample"), purpose)
     if seed:
@@ -151,7 +153,8 @@ def add_comparison(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("what is compared")
     _add_list(group, "--arms", "arms", "NAME", "methods, or self-evolving; files go before it")
     _add_list(group, "--seeds", "seeds", "N", "each arm is trained once with each")
-    _add(group, "--keep", "keep", "SHARE", "of the response tokens, by every arm but full")
+    purpose = "of the response tokens, by every arm that keeps a share"
+    _add(group, "--keep", "keep", "SHARE", purpose)
 
 
 def add_evaluation(command: argparse.ArgumentParser) -> None:

@@ -74,7 +74,7 @@ def test_the_help_tells_the_defaults_of_the_settings(monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     shown = commands()["compare"].format_help()
 
-    assert "of the response tokens, by every arm but full (default: 0.6)" in shown
+    assert "of the response tokens, by every arm that keeps a share (default: 0.6)" in shown
     assert "each arm is trained once with each (default: 0 1 2)" in shown
     assert "the base after the warm-up\n" in shown  # no default to tell
 

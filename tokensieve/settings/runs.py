@@ -146,7 +146,7 @@ class ArmsSettings(ScoredSettings):
     warmup: tuple[str, ...] = ()
     """Files of the warm-up. Unset: it takes the first part of the corpus."""
     keep: float = Field(default=0.6, gt=0, le=1)
-    """Share of the response tokens that every arm but `full` keeps."""
+    """Share of the response tokens that every arm keeps whose method keeps a share."""
     rounds: RoundsSettings = RoundsSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
