@@ -70,12 +70,13 @@ class _Listener:
         self._name = name
         self._layer = layer
         self._passage = passage
-        self._heard: set[int | None] = set()
+        self._heard: set[int] = set()
         self._columns: dict[str, Tensor] = {}
 
     def hear(self, call: Call) -> None:
         """Work out the columns if it is the layer's call. Autocast would do it in bfloat16."""
-        self._heard.add(call.layer)
+        if call.layer is not None:
+            self._heard.add(call.layer)
         if call.layer != self._layer:
             return
         with torch.autocast(call.query_BHLD.device.type, enabled=False):
@@ -88,10 +89,10 @@ class _Listener:
         if not self._heard:
             raise InputError(
                 f"{self._name}: its attention does not go through the functions of transformers, "
-                "so nobody can listen. Choose a method without attention columns."
+                "or not layer by layer. Choose a method without attention columns."
             )
         if self._layer not in self._heard:
-            known = ", ".join(str(layer) for layer in sorted(self._heard, key=str))
+            known = ", ".join(str(layer) for layer in sorted(self._heard))
             raise InputError(
                 f"{self._name}: layer {self._layer} has no softmax attention; these have: {known}. "
                 "Set scoring.attention_layer to one of them."
