@@ -13,8 +13,9 @@ from flows.cli import parser
 from tests.judging import X, kept, scores_of, selector_of, shard_of
 from tests.unit.test_architecture import ROOT
 from tokensieve.external import read_external
-from tokensieve.methods import Evidence, chosen_method
+from tokensieve.methods import Evidence, chosen_method, find_method
 from tokensieve.methods.facts import method_facts
+from tokensieve.methods.method import CURRENT
 from tokensieve.settings import CleanSettings
 
 DOCUMENTS = ["README.md", "docs/methods.md", "docs/architecture.md"]
@@ -58,6 +59,13 @@ def looks_at(facts):
     return "; ".join(needs) or "nothing"
 
 
+def passes(facts):
+    before = len([role for role in facts.needs if role not in (CURRENT, "external")])
+    if find_method(facts.name).plants:
+        return f"{before}, and a fifth"
+    return f"{before}, 1 in training" if CURRENT in facts.needs else str(before)
+
+
 def keeps(facts):
     if facts.keep is None:
         return BEYOND_A_SHARE[facts.direction]
@@ -77,8 +85,10 @@ def default_text(value):
 
 
 @pytest.mark.parametrize("facts", method_facts(), ids=lambda facts: facts.name)
-def test_the_table_says_what_a_method_looks_at_when_it_acts_and_what_it_keeps(facts):
-    assert (facts.name, looks_at(facts), facts.acts, keeps(facts)) in table_rows()
+def test_the_table_says_what_a_method_looks_at_and_costs_when_it_acts_and_what_it_keeps(facts):
+    row = (facts.name, looks_at(facts), passes(facts), facts.acts, keeps(facts))
+
+    assert row in table_rows()
 
 
 @pytest.mark.parametrize("facts", method_facts(), ids=lambda facts: facts.name)
