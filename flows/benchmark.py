@@ -17,11 +17,12 @@ from tasks.benchmark import (
     find_planted,
     mark_noise,
     own_random_arms,
+    plan_noisy,
     plant_drop,
     summarise_benchmark,
 )
 from tasks.corpus import make_corpus
-from tokensieve.planning import compare_settings, noisy_corpus
+from tokensieve.planning import compare_settings
 from tokensieve.settings import BenchmarkSettings
 
 
@@ -34,7 +35,7 @@ def benchmark(settings: BenchmarkSettings) -> Benchmark:
     compared, found = [], []
     for seed in settings.seeds:
         noisy = plant_drop(settings, seed)
-        corpus = noisy_corpus(settings, noisy)
+        corpus = plan_noisy(settings, noisy)
         make_corpus(corpus)
         marks = mark_noise(settings, noisy, corpus)
         arms = compare(compare_settings(settings, noisy, marks, seed))

@@ -33,7 +33,7 @@ from tokensieve.noise.worth import (
     method_rows,
     own_rates,
 )
-from tokensieve.planning import ORACLE, CorpusStep, NoisyDrop
+from tokensieve.planning import ORACLE, CorpusStep, NoisyDrop, noisy_corpus
 from tokensieve.runs import Arm, load_run
 from tokensieve.settings import BenchmarkSettings
 from tokensieve.storage import LocalStorage
@@ -78,6 +78,14 @@ def plant_drop(settings: BenchmarkSettings, seed: int) -> NoisyDrop:
         storage.create_from(f"noise/{id}/where.jsonl", scratch / "where.jsonl")
         storage.create_from(f"noise/{id}/drop.jsonl", scratch / "drop.jsonl")
     return noisy
+
+
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
+def plan_noisy(settings: BenchmarkSettings, noisy: NoisyDrop) -> CorpusStep:
+    """Return how the noisy drop becomes the corpus that all arms share."""
+    step = noisy_corpus(settings, noisy)
+    step.artifact.declare()
+    return step
 
 
 @task(name="mark-noise", task_run_name="mark-noise", cache_policy=NO_CACHE)
