@@ -62,7 +62,7 @@ def looks_at(facts):
 def passes(facts):
     before = len([role for role in facts.needs if role not in (CURRENT, "external")])
     if find_method(facts.name).plants:
-        return f"{before}, and a fifth"
+        return f"{before}, and a half at most"
     return f"{before}, 1 in training" if CURRENT in facts.needs else str(before)
 
 
