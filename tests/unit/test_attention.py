@@ -23,7 +23,13 @@ from tests.tiny_attention import (
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError, SettingsError
 from tokensieve.forward import NextTokens, padded
-from tokensieve.scoring import ATTENTION_COLUMNS, COLUMNS, ShardScoring, heads, score_shard
+from tokensieve.scoring import (
+    ATTENTION_COLUMNS,
+    COLUMNS,
+    ShardScoring,
+    heads,
+    score_shard,
+)
 from tokensieve.scoring.attention import Passage, read_with_attention
 from tokensieve.settings import ScoringSettings
 
@@ -251,13 +257,44 @@ def test_a_model_with_attention_functions_of_its_own_is_refused():
         run(AutoModelForCausalLM.from_config(config).eval())
 
 
-def test_a_layer_that_does_something_unknown_to_its_attention_is_refused(monkeypatch):
-    def sharper(*args: object, scaling: float, **more: object) -> object:
-        return sdpa_attention_forward(*args, scaling=1.3 * scaling, **more)
+def sharper(*args: object, scaling: float, **more: object) -> object:
+    return sdpa_attention_forward(*args, scaling=1.3 * scaling, **more)
 
-    monkeypatch.setitem(AttentionInterface._global_mapping, "sharper", sharper)
+
+def gated(*args: object, **more: object) -> object:
+    output_BLHE, weights = sdpa_attention_forward(*args, **more)
+    return 0.95 * output_BLHE, weights
+
+
+def gated_at_first(*args: object, **more: object) -> object:
+    output_BLHE, weights = sdpa_attention_forward(*args, **more)
+    output_BLHE[:, : output_BLHE.shape[1] // 2] *= 0.8
+    return output_BLHE, weights
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("attend", [sharper, gated, gated_at_first])
+def test_a_layer_that_does_something_unknown_to_its_attention_is_refused(
+    monkeypatch, dtype, attend
+):
+    monkeypatch.setitem(AttentionInterface._global_mapping, "unknown", attend)
     with pytest.raises(InputError, match=r"layer 1 does something .* output differs by \d"):
-        run(build(attn_implementation="sharper"))
+        run(build(dtype=dtype, attn_implementation="unknown"))
+
+
+@pytest.mark.parametrize("kind", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_layer_is_refused_for_the_rounding_of_bfloat16(family, kind):
+    if kind == "sdpa" and family in ("gpt_oss", "gemma2"):
+        pytest.skip("its sinks and caps have no such kernel")
+    model = build(family, torch.bfloat16, attn_implementation=kind)
+    for name, weight in model.named_parameters():
+        if any(each in name for each in ("q_proj", "k_proj", "c_attn")):
+            weight.mul_(3)  # logits so large that eager code rounds them by whole percents
+    for layer in (0, 1):
+        run(model, columns=("nll", "prompt_attention"), attention_layer=layer)
+    with torch.autocast("cpu", torch.bfloat16):
+        run(model.float(), columns=("nll", "prompt_attention"))
 
 
 def test_a_model_in_training_can_be_scored_and_trained_afterwards():

@@ -4,6 +4,7 @@ Shapes: B, L as in `forward`; H = heads, G = heads of the keys (H is a multiple)
 E = size of a value, Q = queries at a time, K = keys up to the last of them.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,12 @@ from tokensieve.forward import Batch
 _BLOCK_BYTES = {"cpu": 2 << 20, "cuda": 256 << 20}  # float32 attention worked on at once
 _NEVER = -torch.inf
 _LOWEST = torch.finfo(torch.float32).min
+Rounding = Callable[[Tensor], Tensor]
+
+
+def as_it_is(tensor: Tensor) -> Tensor:
+    """Return the tensor itself."""
+    return tensor
 
 
 @dataclass(frozen=True)
@@ -40,9 +47,12 @@ class Heads:
     padding often has no mask at all.
     """
 
-    def __init__(self, call: Call, batch: Batch) -> None:
-        """Take what the layer was called with."""
+    def __init__(self, call: Call, batch: Batch, rounded: Rounding = as_it_is) -> None:
+        """Take what the layer was called with; `rounded`: what is done to every result on the way
+        to the attention.
+        """
         self._call = call
+        self._rounded = rounded
         self._query_BHLD, self._key_BGLD = call.query_BHLD.float(), call.key_BGLD.float()
         device = call.query_BHLD.device
         self.start_B, self.end_B = (
@@ -67,36 +77,25 @@ class Heads:
         if sink is not None:
             sink = sink.float().view(1, -1, 1, 1)
             top_BHQ1 = top_BHQ1.maximum(sink)
+            logits_BHQK = self._rounded(logits_BHQK.sub_(top_BHQ1))
+            sink, top_BHQ1 = self._rounded(sink - top_BHQ1), torch.zeros_like(top_BHQ1)
         exp_BHQK = logits_BHQK.sub_(top_BHQ1).exp_()
         total_BHQ1 = exp_BHQK.sum(dim=-1, keepdim=True)
         if sink is not None:
-            total_BHQ1 += (sink - top_BHQ1).exp()
+            total_BHQ1 += sink.exp()
         return exp_BHQK, total_BHQ1.masked_fill(total_BHQ1 == 0, 1)
-
-    def difference(self) -> float:
-        """Return by how much the layer's own output differs from ours, as a share of its size.
-
-        Looked at for the last query of the batch's longest samples. NaN if their scores are.
-        """
-        exp_BH1K, total_BH11 = self.block(self.width - 1, self.width)
-        value_BGLE = self._call.value_BGLE.float()
-        num_samples, num_groups, _, size = value_BGLE.shape
-        grouped_BGRK = (exp_BH1K / total_BH11).view(num_samples, num_groups, -1, self.width)
-        ours_BHE = (grouped_BGRK @ value_BGLE).view(num_samples, self.num_heads, size)
-        longest_B = self.end_B == self.width
-        theirs_NHE = self._call.output_BLHE[longest_B, -1].float()
-        return float((ours_BHE[longest_B] - theirs_NHE).norm() / theirs_NHE.norm())
 
     def _logits(self, first: int, last: int) -> Tensor:
         """Return logits_BHQK, minus infinity where a query may not look."""
         query_BHQD, key_BGKD = self._query_BHLD[:, :, first:last], self._key_BGLD[:, :, :last]
         num_samples, num_groups, _, size = key_BGKD.shape
         grouped_BGRD = query_BHQD.reshape(num_samples, num_groups, -1, size)
-        logits = (grouped_BGRD @ key_BGKD.transpose(2, 3)).mul_(self._scaling)
-        logits_BHQK = logits.view(num_samples, self.num_heads, last - first, last)
+        logits = self._rounded(grouped_BGRD @ key_BGKD.transpose(2, 3)).mul_(self._scaling)
+        logits_BHQK = self._rounded(logits).view(num_samples, self.num_heads, last - first, last)
         softcap = self._call.options.get("softcap")
         if softcap is not None:
-            logits_BHQK.div_(softcap).tanh_().mul_(softcap)
+            capped = self._rounded(self._rounded(logits_BHQK.div_(softcap)).tanh_())
+            logits_BHQK = self._rounded(capped.mul_(softcap))
         mask = self._call.mask
         if isinstance(mask, Tensor) and mask.ndim == 4:
             rows = mask[:, :, first:last, :last]
