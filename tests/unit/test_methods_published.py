@@ -170,6 +170,16 @@ def test_sstoken_of_a_sample_with_one_candidate_or_equal_gains_is_a_number():
     assert kept(decision) == [1, 4]
 
 
+@pytest.mark.parametrize(("spread", "first"), [(1e-7, 0.0), (0.2, 0.0), (0.3, 1.0)])
+def test_sstoken_goes_by_attention_alone_where_gains_differ_by_no_more_than_rounding(spread, first):
+    current = [1 - spread, 1, 1, 1, 1 - spread / 2]
+    evidence = sstoken_evidence([1.0] * 5, current, role="current")
+    decision = decided("sstoken-online", evidence, {"gamma": 0.5}, keep=0.4)
+    gain = np.array([first, 0, 0, 0, first / 2])
+    np.testing.assert_allclose(decision.score_T[3:], (gain + ATTENTION) / 2, atol=1e-6)
+    assert kept(decision) == [3, 6]
+
+
 def test_sstoken_leaves_tokens_without_a_score_out_of_the_samples_range():
     attention = [0.5, 0.5, NAN, 0.5, 0.5]
     evidence = sstoken_evidence([1.0, 2.0, 900.0, 3.0, 5.0], [0.0] * 5, attention=attention)
@@ -383,11 +393,20 @@ def test_dft_weighs_by_probability():
     np.testing.assert_allclose(decision.weight_T, [0, 1, 0.5, 0.25], rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "columns"), [("dft", {"nll": [900.0, 0.0]}), ("eaft", {"top_entropy": [0.0, 1.0]})]
+)
+def test_soft_weights_are_never_0_so_that_the_mean_is_over_all_candidates(name, columns):
+    evidence = current_evidence(**columns)
+    _, counts = selection_tables(evidence.shard, decided(name, evidence), keep_empty=False)
+    assert (counts["kept_tokens"], counts["dropped_tokens"]) == (2, 0)
+
+
 def test_eaft_weighs_by_the_entropy_of_the_twenty_likeliest():
     decision = decided("eaft", current_evidence(top_entropy=[0.0, math.log(20), math.log(20) / 2]))
-    np.testing.assert_allclose(decision.weight_T, [0, 0, 1, 0.5], rtol=1e-6)
+    np.testing.assert_allclose(decision.weight_T, [0, 0, 1, 0.5], rtol=1e-6, atol=1e-30)
     beyond = decided("eaft", current_evidence(top_entropy=[-1e-7, math.log(20) + 1e-5]))
-    assert beyond.weight_T.tolist() == [0, 0, 1]
+    np.testing.assert_allclose(beyond.weight_T, [0, 0, 1], rtol=0, atol=1e-30)
 
 
 def test_ent_is_the_length_of_p_less_one_hot():

@@ -14,7 +14,8 @@ from tokensieve.corpus import Shard
 from tokensieve.errors import TokensieveError
 from tokensieve.methods import METHODS, Method
 from tokensieve.methods.method import CURRENT
-from tokensieve.settings import LoraSettings, SelectionSettings, TrainingSettings
+from tokensieve.scoring import score_shard
+from tokensieve.settings import LoraSettings, ScoringSettings, SelectionSettings, TrainingSettings
 from tokensieve.training import (
     Observer,
     StepMethod,
@@ -145,14 +146,14 @@ def two_turns() -> Shard:
     return replace(shard, response_T=response_T, turn_T=turn_T)
 
 
-def to_prompt(model, data: TrainingData, shard: Shard) -> np.ndarray:
-    """Return the attention that each token pays to its prompt in the last layer, by eager code."""
+def to_prompt(model, data: TrainingData, shard: Shard, layer: int = -1) -> np.ndarray:
+    """Return the attention that each token pays to its prompt in a layer, by eager code."""
     eager = LlamaForCausalLM.from_pretrained(model.name_or_path, attn_implementation="eager")
     attention_T = np.full(len(data.input_ids_T), np.nan)
     for span in data.slices():
         ids = torch.from_numpy(data.input_ids_T[span]).long()[None]
         with torch.no_grad():
-            heads_HQK = eager.eval()(ids, output_attentions=True).attentions[-1][0]
+            heads_HQK = eager.eval()(ids, output_attentions=True).attentions[layer][0]
         prompt_K = torch.from_numpy(~shard.response_T[span])
         attention_T[span] = heads_HQK.mean(0)[:, prompt_K].sum(-1)
     return attention_T
@@ -373,6 +374,52 @@ def test_cutting_a_step_into_passes_changes_neither_the_choice_nor_the_weights(p
         np.testing.assert_array_equal(weight_T, results[0][1])
         for name in trained:
             torch.testing.assert_close(trained[name], results[0][0][name], rtol=0, atol=2e-5)
+
+
+LONGER = [45, 60, 21, 33, 52, 28] * 8
+
+
+def of_the_model_itself(model, selection: SelectionSettings) -> TrainingData:
+    """Return samples whose stored scores are what the model in training says of them at first."""
+    shard = tiny_shard(LONGER)
+    scores, _ = score_shard(model.eval(), shard, ScoringSettings(), ("nll",), lambda _: None)
+    data = chosen_data(selection, shard)
+    roles = data.step_method.method.roles
+    stored = replace(data.step_method.evidence, scores=dict.fromkeys(roles, scores))
+    weight_T = shard.scorable_T.astype(np.float32)  # what is random has no score in `chosen_data`
+    chosen = replace(data.step_method, evidence=stored)
+    return TrainingData.joined([(shard, weight_T)], step_method=chosen)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0])
+def test_before_the_model_has_learned_anything_rounding_puts_no_token_before_another(model, gamma):
+    cuts = {}
+    for name, parameters in (("rho-1", {}), ("sstoken-online", {"gamma": gamma})):
+        selection = SelectionSettings(method=name, parameters=parameters)
+        data = of_the_model_itself(model, selection)
+        cuts[name] = [
+            decided(model, data, batch_tokens=budget, step_samples=48, **STANDING)[0]
+            for budget in (100, 300, 3000)
+        ]
+        for weight_T in cuts[name][1:]:
+            np.testing.assert_array_equal(weight_T, cuts[name][0])
+    candidates = np.flatnonzero(data.weight_T)
+    first = candidates[: int(0.6 * len(candidates))]
+    assert np.flatnonzero(np.nan_to_num(cuts["rho-1"][0])).tolist() == first.tolist()
+
+
+@pytest.mark.parametrize("layer", [0, -1])
+def test_attention_is_that_of_the_layer_that_the_selection_names(model, layer):
+    alone = changed(SSTOKEN, parameters={"gamma": 0.0})
+    data = chosen_data(alone, two_turns())
+    data = replace(data, step_method=replace(data.step_method, attention_layer=layer))
+    attention_T = to_prompt(model, data, two_turns(), layer)
+    attention_T[np.isnan(nll_of(data, "base"))] = np.nan
+    expected = [highest(attention_T[span], 0.6, math.ceil) for span in data.slices()]
+
+    weight_T, _ = decided(model, data)
+
+    np.testing.assert_array_equal(weight_T, np.concatenate(expected))
 
 
 @pytest.mark.parametrize("settings", [FULL, LORA], ids=["full", "lora"])

@@ -7,6 +7,8 @@ import numpy as np
 
 from tokensieve.corpus import Float64s, Int64s
 
+_EPSILON = 1e-8  # of ssToken's released code
+
 
 class SampleOrder:
     """The values of each sample's candidates in ascending order."""
@@ -52,12 +54,13 @@ class SampleOrder:
         return np.repeat(value_N, self._lengths_N)
 
 
-def min_max(value_T: Float64s, offsets_N1: Int64s, epsilon: float) -> Float64s:
-    """Return (value - lowest) / (highest - lowest + epsilon) of each sample, from 0 to below 1.
+def min_max(value_T: Float64s, offsets_N1: Int64s, least: float) -> Float64s:
+    """Return (value - lowest) / (highest - lowest + 1e-8) of each sample, from 0 to below 1.
 
-    0 where all values of a sample are equal.
+    0 where the values of a sample span less than `least`; NaN stays NaN.
     """
     order = SampleOrder(value_T, offsets_N1)
     low_N = order.at(np.zeros_like(order.count_N))
-    high_N = order.at(order.count_N - 1)
-    return (value_T - order.along(low_N)) / order.along(high_N - low_N + epsilon)
+    spread_N = order.at(order.count_N - 1) - low_N
+    spread_N[spread_N < least] = np.inf
+    return (value_T - order.along(low_N)) / order.along(spread_N + _EPSILON)

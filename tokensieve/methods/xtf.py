@@ -2,9 +2,10 @@
 
 As the paper has it, except where it leaves something open. Its importance is "the attention score
 of the token": here what the token receives from the queries that can see it, mean of the heads, in
-the layer of scoring.attention_layer; the released code takes the mean over the keys, which is 1/S
-for every token. The quartiles are those of the sample, as in the released code. The number of
-classes of relevance is the released code's. Of fewer distinct values than classes none is dropped.
+the layer of scoring.attention_layer, the last one by default; the released code looks at the first
+layer, and takes the mean over the keys, which is 1/S for every token. The quartiles are those of
+the sample, as in the released code. The number of classes of relevance is the released code's.
+Where fewer of 256 bins of relevance are taken than there are classes, none is dropped.
 """
 
 from functools import partial

@@ -10,7 +10,7 @@ import numpy as np
 
 from tokensieve.corpus import Bools, Float32s, Int16s, Int64s, Samples, Shard
 from tokensieve.methods import Evidence, Method
-from tokensieve.settings import SelectionSettings
+from tokensieve.settings import ScoringSettings, SelectionSettings
 from tokensieve.training.arrays import append, offsets_of, tokens_of
 
 
@@ -70,3 +70,5 @@ class StepMethod:
     """Those that the selection was made with."""
     evidence: StoredEvidence | None
     """None: it weighs anew what the selection has decided."""
+    attention_layer: int = ScoringSettings().attention_layer
+    """Of the model in training, if the method looks at its attention."""

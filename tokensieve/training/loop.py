@@ -50,7 +50,8 @@ def train(
     The loss of a step is the sum of weight x nll over its tokens, in nats, divided as the
     normaliser says (`plan.divisors`); a step in which nothing is kept is skipped. How many
     processes share the passes changes nothing beyond rounding; nor does how the step is cut into
-    passes, but that dropout is drawn for each pass and `kept-in-batch` divides by it. On a CPU, a
+    passes, but that dropout is drawn for each pass and `kept-in-batch` divides by it. Rounding can
+    move tokens that lie next to the threshold of a method that chooses at each step. On a CPU, a
     training that is taken up again ends with the same bits as one that was never interrupted.
 
     Raises InputError if there is nothing to train on or the samples do not fit the model,

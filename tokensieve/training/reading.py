@@ -3,6 +3,7 @@ selection's method looks at if it has a say in every step.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.corpus import Float32s, Shard, read_shard, score_column
@@ -46,7 +47,10 @@ def _step_method(corpus: Artifact, selection: Artifact) -> StepMethod | None:
         seed=plan["seed"] or 0,
     )
     evidence = _stored_evidence(corpus, selection, method) if method.each_step else None
-    return StepMethod(method, settings, evidence)
+    chosen = StepMethod(method, settings, evidence)
+    if "attention_layer" in plan:
+        chosen = replace(chosen, attention_layer=plan["attention_layer"])
+    return chosen
 
 
 def _stored_evidence(corpus: Artifact, selection: Artifact, method: Method) -> StoredEvidence:

@@ -112,8 +112,13 @@ class Steps:
         chosen = self._data.step_method
         if chosen is None or not chosen.method.each_step:
             return None
-        batch_tokens = self._settings.batch_tokens
-        scorer = StepScorer(self._trainee, self._autocast, self._ranks, batch_tokens)
+        scorer = StepScorer(
+            self._trainee,
+            self._autocast,
+            self._ranks,
+            self._settings.batch_tokens,
+            chosen.attention_layer,
+        )
         return StepSelection(self._data, chosen, scorer)
 
     def _weighted(self, number: int) -> tuple[TrainingData, int]:
