@@ -57,7 +57,7 @@ def compare(settings: CompareSettings) -> Comparison:
         select_tokens(arm.selection)
     train_models([arm.training for arm in arms])
     seeds = settings.seeds if SELF_EVOLVING in settings.arms else ()
-    evolutions = {seed: evolve(evolve_settings(plan, seed)) for seed in seeds}
+    evolutions = {seed: evolve(evolve_settings(plan, seed), plan.base.columns) for seed in seeds}
     evaluated = plan_arm_evaluations(plan, warmup, arms, evolutions)
     for each in evaluated:
         score_corpus(each.loss)

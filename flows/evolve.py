@@ -27,9 +27,12 @@ from tokensieve.settings import EvolveSettings
 
 
 @flow(name="evolve", flow_run_name="evolve-{settings.selection.method}")
-def evolve(settings: EvolveSettings) -> Evolution:
-    """Do every unfinished round; return what all of them found, and where the last model lies."""
-    plan = _prepared(settings)
+def evolve(settings: EvolveSettings, base_columns: tuple[str, ...] = ()) -> Evolution:
+    """Do every unfinished round; return what all of them found, and where the last model lies.
+
+    `base_columns`: what others need of the base beside the method, so that one pass serves all.
+    """
+    plan = _prepared(settings, base_columns)
     while (round := plan_next_round(plan)) is not None:
         do_round(plan, round)
     return summarise_evolution(plan)
@@ -63,9 +66,9 @@ def do_round(plan: EvolvePlan, round: RoundPlan) -> None:
     stop_if_idle(plan)
 
 
-def _prepared(settings: EvolveSettings) -> EvolvePlan:
+def _prepared(settings: EvolveSettings, base_columns: tuple[str, ...] = ()) -> EvolvePlan:
     """Return the plan, with its corpora made and the end of its last round done."""
-    plan = plan_evolution(settings)
+    plan = plan_evolution(settings, base_columns)
     begin_attempt(plan.storage, plan.run)
     for corpus in plan.corpora.values():
         make_corpus(corpus)

@@ -1,19 +1,15 @@
 """Score one shard of a corpus with one model."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from transformers import PreTrainedModel
-
 from ray_cluster.model_worker import ModelWorker
 from tokensieve.artifact import Artifact, Commit, Receipt, load_artifact
-from tokensieve.corpus import Float32s, Shard, read_shard, scores_table
+from tokensieve.corpus import read_shard, scores_table
 from tokensieve.planning import ModelSpec
 from tokensieve.scoring import score_shard
 from tokensieve.settings import ScoringSettings
 from tokensieve.storage import LocalStorage
-from tokensieve.unprompted import score_without_prompts
 
 
 @dataclass(frozen=True)
@@ -26,8 +22,6 @@ class ScoringJob:
     model: ModelSpec
     settings: ScoringSettings
     columns: tuple[str, ...]
-    context: tuple[int, ...] | None
-    """What stands before each answer instead of its prompt. Unset: the prompt itself."""
     shard: int
 
     def __str__(self) -> str:
@@ -42,18 +36,8 @@ class ScoringJob:
             return finished
         shard = read_shard(*committed_corpus(self.storage, self.corpus), self.shard)
         model = worker.scorer(self.model)
-        columns, counts = self._scored(model, shard, worker.count)
+        columns, counts = score_shard(model, shard, self.settings, self.columns, worker.count)
         return scores.publish(self.shard, {"shards": scores_table(shard, columns)}, counts)
-
-    def _scored(
-        self, model: PreTrainedModel, shard: Shard, on_batch: Callable[[int], None]
-    ) -> tuple[dict[str, Float32s], dict[str, int]]:
-        """Return the columns along the shard's tokens, and what was counted."""
-        if self.context is None:
-            return score_shard(model, shard, self.settings, self.columns, on_batch)
-        return score_without_prompts(
-            model, shard, self.context, self.settings, self.columns, on_batch
-        )
 
 
 @lru_cache(maxsize=1)  # its commit lists every shard: read it once, not once a shard

@@ -52,7 +52,7 @@ def estimate_run(settings: CleanSettings) -> str:
         f"are of responses; {counts.get('truncated_tokens', 0):,} of the sample cut off",
         **_costs(plan, built.shard, tokens),
     }
-    problems = [*plan.inventory.warnings, *quarantine_lines([built.rejected])]
+    problems = [*plan.inventory.warnings, *plan.unused, *quarantine_lines([built.rejected])]
     lines = [f"  {name:<11}{text}" for name, text in facts.items()]
     lines += ["  problems   none in the sample"] if not problems else ["", *problems]
     return "\n".join([f"dry run of {plan.run.name}: nothing was written", "", *lines])

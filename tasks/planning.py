@@ -46,9 +46,9 @@ def plan_training(settings: TrainSettings) -> TrainPlan:
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
-def plan_evolution(settings: EvolveSettings) -> EvolvePlan:
+def plan_evolution(settings: EvolveSettings, base_columns: tuple[str, ...]) -> EvolvePlan:
     """Return what all rounds share."""
-    plan = plan_evolve(settings, uses_gpu(settings.cluster))
+    plan = plan_evolve(settings, uses_gpu(settings.cluster), base_columns)
     plan.declare()
     _tell(plan, plan.corpora.values())
     return plan
@@ -97,9 +97,7 @@ def plan_next_hardening(plan: HardenPlan) -> HardenRound | None:
 def _tell_left_out(plan: EvolvePlan) -> None:
     num_left = plan.num_left_out()
     if num_left:
-        line = f"the last {num_left} samples are in none of the {plan.num_parts} equal parts"
-        get_run_logger().warning(line)
-        print(f"{plan.run.name}: {line}", file=sys.stderr)
+        _warn(plan, f"the last {num_left} samples are in none of the {plan.num_parts} equal parts")
 
 
 def _tell(
@@ -110,4 +108,13 @@ def _tell(
     for corpus in corpora:
         for warning in corpus.inventory.warnings:
             log.warning(warning)
+    if isinstance(plan, CleanPlan | ComparePlan):
+        for warning in plan.unused:
+            _warn(plan, warning)
     log.info("run %s in %s", plan.run.name, plan.storage.root)
+
+
+def _warn(plan: CleanPlan | EvolvePlan | ComparePlan, line: str) -> None:
+    """Tell the log, and the person at the terminal, who does not see it."""
+    get_run_logger().warning(line)
+    print(f"{plan.run.name}: {line}", file=sys.stderr)

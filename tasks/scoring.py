@@ -53,7 +53,6 @@ def _score_shards(step: ScoringStep) -> None:
             model=step.model,
             settings=step.settings,
             columns=step.columns,
-            context=step.context,
             shard=shard,
         )
         for shard in range(scores.num_shards)

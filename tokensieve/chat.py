@@ -15,8 +15,8 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from tokensieve.corpus import Bools, Int16s, Int32s, Int64s
-from tokensieve.errors import InputError, shortened
-from tokensieve.ingest.records import Message, Record, RowProblem
+from tokensieve.errors import shortened
+from tokensieve.ingest.records import Record, RowProblem
 from tokensieve.models import load_tokenizer
 from tokensieve.templates import Rendered, Span, Template, joined_content, load_template
 
@@ -94,21 +94,6 @@ class Encoder:
             start_T[inside] = np.maximum(tokens.starts_T[inside], start) + shift
             end_T[inside] = np.minimum(tokens.ends_T[inside], end) + shift
         return message_T[: self.max_length], start_T[: self.max_length], end_T[: self.max_length]
-
-    def before_answer(self) -> list[int]:
-        """Return the ids that the template puts before an answer to an empty question.
-
-        Raises InputError if it cannot write one.
-        """
-        messages = (Message("user", ""), Message("assistant", "a"))
-        [found] = self.encode([Record(id=None, source=None, messages=messages)])
-        if isinstance(found, RowProblem):
-            raise InputError(
-                f"template {self.template.name!r}: cannot write an empty question ({found.reason}: "
-                f"{shortened(found.detail)}), which scores without a prompt need. Choose another."
-            )
-        ids: list[int] = found.input_ids_T[: int(np.argmax(found.response_T))].tolist()
-        return ids
 
     def _prepared(self, record: Record) -> Rendered | Encoded | RowProblem:
         """Return the text to tokenise, or the result if there is nothing to tokenise."""

@@ -173,7 +173,6 @@ def test_what_the_members_have_learned_goes_on_record():
         ({"methods": ["rho", "dft"]}, "dft weighs tokens"),
         ({"methods": ["rho", "forgetting"]}, "forgetting weighs tokens"),
         ({"methods": ["profit", "xtf"]}, "profit chooses at every step .* xtf has to see"),
-        ({"methods": ["sieve", "external"]}, "sieve plants noise, and there are no numbers"),
         ({"methods": ["sieve", "rho-1"]}, "rho-1 chooses at every step .* sieve has to see"),
         ({"parameters": {"xtf": {"novelty": 0.1}}}, "'xtf' is none of the methods"),
         ({"parameters": {"reference-loss": {"x": 1}}}, "the method reference-loss has none"),
@@ -181,11 +180,19 @@ def test_what_the_members_have_learned_goes_on_record():
         ({"how": "rank", "weights": [1]}, "weights: are .* for 2 methods"),
         ({"how": "rank", "weights": [0, 0]}, "not all of them 0"),
         ({"how": "rank", "weights": [-1, 2]}, "greater than or equal to 0"),
+        ({"how": "rank", "weights": [float("inf"), 1]}, "finite number"),
+        ({"methods": "rho,xtf"}, r"methods: is no list \(got 'rho,xtf'\)\. Write \[\"rho\", \"xtf"),
     ],
 )
 def test_what_cannot_be_combined_is_refused(parameters, told):
     with pytest.raises(SettingsError, match=told):
         find_method("combine", parameters)
+
+
+def test_the_parameters_of_the_members_are_whole():
+    parameters = {"methods": ["sstoken", "rho"], "parameters": {"sstoken": {"gamma": 1}}}
+    resolved = find_method("combine", parameters).parameters.parameters
+    assert resolved == {"sstoken": {"gamma": 1.0, "first_position": True}}
 
 
 def test_a_combination_draws_and_embeds_as_its_members_do():

@@ -46,7 +46,6 @@ def test_memory_is_given_back_for_another_model_and_not_after_each_shard(init, t
             model=step.init,
             settings=SCORING,
             columns=scoring.columns,
-            context=scoring.context,
             shard=shard,
         )
         worker.run(job)

@@ -104,6 +104,16 @@ def test_the_seed_is_part_of_a_selection_that_draws(given):
     assert drawn[0].evidence.scorings == ()
 
 
+def test_the_layer_is_part_of_a_selection_that_looks_at_attention_in_training(given):
+    def selection(method, layer):
+        asked = {"selection": {"method": method}, "scoring": {"attention_layer": layer}}
+        return plan_clean(settings(given, **asked), on_gpu=False).selection.artifact
+
+    assert selection("sstoken-online", 0).plan["attention_layer"] == 0
+    assert selection("sstoken-online", 0).id != selection("sstoken-online", -1).id
+    assert selection("rho-1", 0).id == selection("rho-1", -1).id
+
+
 def test_the_same_file_under_another_source_is_another_corpus(given, tmp_path):
     """A dataset's rows are called after its directory; its file is called the same in both."""
     Dataset.from_list([{"prompt": "1 + 1", "completion": "2"}]).save_to_disk(tmp_path / "one")

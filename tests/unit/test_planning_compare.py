@@ -101,6 +101,13 @@ def test_without_a_reference_the_base_is_warmed_up_on_the_first_part(given, tmp_
     assert warmup.training.artifact.plan["training"]["seed"] == 0  # not one of the arms'
 
 
+def test_an_arm_keeps_the_share_that_stands_in_its_name(given, tmp_path):
+    arms = arms_of(prepared(given, tmp_path, arms=("rho@0.3", "rho", "full"), seeds=(3,)))
+
+    shares = {arm: each.selection.artifact.plan["keep"] for (arm, _), each in arms.items()}
+    assert shares == {"rho@0.3": 0.3, "rho": 0.6, "full": None}
+
+
 def test_files_of_a_warm_up_take_the_place_of_the_first_part(given, tmp_path):
     plan = prepared(given, tmp_path, warmup=(given.warmup,))
 
@@ -148,6 +155,16 @@ def test_the_evolving_arm_shares_its_corpus_warm_up_and_base_scores_with_the_oth
     assert evolution.base.artifact.id == scorings[0].artifact.id
     assert first.selection.artifact.id == warmup.selection.artifact.id
     assert first.training.artifact.id == warmup.training.artifact.id
+
+
+def test_the_base_is_scored_once_for_the_evolving_arm_and_all_others(given, tmp_path):
+    plan = prepared(given, tmp_path, arms=("xtf", "self-evolving"))
+
+    evolution = plan_evolve(evolve_settings(plan, seed=3), False, plan.base.columns)
+
+    assert plan.base.columns == ("nll", "entropy", "received_attention")
+    [scoring] = plan_arm_evidence(plan, None).scorings
+    assert evolution.base.artifact.id == plan.base.artifact.id == scoring.artifact.id
 
 
 def test_the_evolving_arm_has_no_gate_because_that_would_see_the_held_out_data(given, tmp_path):
@@ -221,6 +238,35 @@ def test_what_changes_the_result_changes_the_name_of_the_run(given, tmp_path, ch
     assert usual.run.name != changed.run.name
 
 
+def test_the_layer_of_the_attention_changes_the_name_where_it_is_looked_at(given, tmp_path):
+    def name(layer, *arms):
+        asked = settings(given, tmp_path, arms=arms, scoring={"attention_layer": layer})
+        return plan_compare(asked, on_gpu=False).run.name
+
+    assert name(0, "sstoken") != name(-1, "sstoken")
+    assert name(0, "rho") == name(-1, "rho")
+
+
+def test_other_numbers_under_the_same_name_change_the_name_of_the_run(given, tmp_path):
+    numbers, names = tmp_path / "numbers.parquet", []
+    for content in (b"some", b"others"):
+        numbers.write_bytes(content)
+        for arms in (("external",), ("random",)):
+            asked = settings(given, tmp_path, arms=arms, external=str(numbers))
+            names.append(plan_compare(asked, on_gpu=False).run.name)
+
+    assert names[0] != names[2]
+    assert names[1] == names[3]
+
+
+def test_what_no_arm_looks_at_is_told_and_shortens_nothing(given, tmp_path):
+    asked = {"arms": ("full", "rho"), "reference": given.reference, "bottleneck": "/no/model"}
+
+    plan = plan_compare(settings(given, tmp_path, **asked), on_gpu=False)
+
+    assert plan.unused == ["--bottleneck: is not looked at by full, rho"]
+
+
 def test_every_model_is_evaluated_on_the_held_out_corpus(given, tmp_path):
     plan = prepared(given, tmp_path, evaluation={"answer_pattern": "[0-9]+"})
     arm = arms_of(plan)["full", 3].training.artifact
@@ -246,6 +292,8 @@ def test_without_a_pattern_or_a_task_only_the_loss_is_measured(given, tmp_path):
 REFUSED = {
     "an arm that there is not": ({"arms": ("full", "rhoo")}, r"arms: there is no arm 'rhoo'\."),
     "an arm twice": ({"arms": ("full", "rho", "full")}, "arms: one is named twice in"),
+    "a share of none": ({"arms": ("xtf@0.3",)}, r"arms: 'xtf@0\.3': .* xtf keeps no share"),
+    "a share that is missing": ({"arms": ("rho@",)}, r"arms: 'rho@': keep: .*valid number"),
     "a seed twice": ({"seeds": (1, 2, 1)}, "seeds: one is named twice in"),
     "no seed": ({"seeds": ()}, "seeds: Tuple should have at least 1 item"),
     "nothing held out": ({"holdout": ()}, "holdout: Tuple should have at least 1 item"),

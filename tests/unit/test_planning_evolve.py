@@ -373,6 +373,8 @@ def test_every_round_needs_room_for_a_model(given, tmp_path, monkeypatch):
         {"corpus": {"template": "model"}},  # the tiny model has none of its own
         {"corpus": {"template": "tulu", "max_length": 10**6}},
         {"selection": {"method": "rhoo"}},
+        {"selection": {"method": "rho-1"}},
+        {"selection": {"method": "full", "keep": 0.5}},
     ],
 )
 def test_a_second_of_looking_finds_what_the_plan_would_refuse(given, tmp_path, changes):
@@ -386,6 +388,43 @@ def test_a_second_of_looking_finds_what_the_plan_would_refuse(given, tmp_path, c
 
 def test_a_second_of_looking_lets_a_good_run_through(given, tmp_path):
     check_evolve_given(settings(given, tmp_path, holdout=(given.holdout, "hf://some/name")))
+
+
+def test_a_method_for_which_the_reference_and_the_model_in_training_are_one_is_refused(
+    given, tmp_path
+):
+    for method in ({"method": "rho-1"}, combined("rho-1", "profit")):
+        with pytest.raises(SettingsError, match="begins to train at its reference: they are one"):
+            check_evolve_given(settings(given, tmp_path, selection=method))
+    for method in ({"method": "sstoken-online"}, combined("reference-loss", "profit")):
+        check_evolve_given(settings(given, tmp_path, selection=method))
+
+
+def combined(*methods):
+    return {"method": "combine", "parameters": {"methods": methods}}
+
+
+@pytest.mark.parametrize("method", ["sstoken", "sstoken-online", "xtf"])
+def test_the_layer_of_the_attention_is_part_of_the_name_where_it_is_looked_at(
+    given, tmp_path, method
+):
+    def name(method, layer):
+        asked = {"selection": {"method": method}, "scoring": {"attention_layer": layer}}
+        return plan_evolve(settings(given, tmp_path, **asked), on_gpu=False).run.name
+
+    assert name(method, 0) != name(method, -1)
+    assert name("rho", 0) == name("rho", -1)
+
+
+def test_the_base_is_scored_by_what_others_need_too(given, tmp_path):
+    wanted = settings(given, tmp_path)
+
+    alone = plan_evolve(wanted, on_gpu=False)
+    shared = plan_evolve(wanted, on_gpu=False, base_columns=("received_attention", "nll"))
+
+    assert alone.base.columns == ("nll", "entropy")
+    assert shared.base.columns == ("nll", "entropy", "received_attention")
+    assert alone.run.name != shared.run.name
 
 
 def test_after_a_rejection_the_same_corpus_would_give_the_same_round_again(given, tmp_path):

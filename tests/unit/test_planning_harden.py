@@ -249,6 +249,16 @@ def test_every_harmful_model_is_used_and_it_is_said_what_it_learned_from(added, 
     )
 
 
+def test_the_layer_of_the_attention_is_part_of_the_name_where_it_is_looked_at(given, tmp_path):
+    def name(layer, *methods):
+        selection = {"method": "combine", "parameters": {"methods": methods}}
+        asked = {"selection": selection, "scoring": {"attention_layer": layer}}
+        return plan_harden(settings(given, tmp_path, **asked), on_gpu=False).run.name
+
+    assert name(0, "toss", "xtf") != name(-1, "toss", "xtf")
+    assert name(0, "toss", "rho") == name(-1, "toss", "rho")
+
+
 def test_every_model_needs_room(given, tmp_path, monkeypatch):
     weights = (given.directory / "base/model.safetensors").stat().st_size
     asked = []

@@ -13,13 +13,13 @@ from tests.tiny_training import tiny_step
 from tokensieve.artifact import Receipt
 from tokensieve.corpus import read_shard, score_column
 from tokensieve.planning import ScoringStep
-from tokensieve.planning.steps import Pass, scoring_step
+from tokensieve.planning.steps import scoring_step
 from tokensieve.scoring import COLUMNS
 from tokensieve.settings import ScoringSettings, TrainingSettings
 from tokensieve.storage import LocalStorage
 
 SCORING = ScoringSettings(dtype="float32")
-EVERYTHING = Pass(tuple(COLUMNS))
+EVERYTHING = tuple(COLUMNS)
 
 
 @pytest.fixture(scope="module")
@@ -28,12 +28,10 @@ def init(tmp_path_factory) -> Path:
     return build_tiny_model(tmp_path_factory.mktemp("init"), hidden=16)
 
 
-def scoring_of(workspace: Path, init: Path, collected: Pass) -> ScoringStep:
+def scoring_of(workspace: Path, init: Path, columns: tuple[str, ...]) -> ScoringStep:
     """Return the declared scoring of a corpus of two shards."""
     training = tiny_step(LocalStorage(workspace), str(init), TrainingSettings(tuning="full"))
-    step = scoring_step(
-        training.corpus, "base", training.init, SCORING, training.cluster, collected
-    )
+    step = scoring_step(training.corpus, "base", training.init, SCORING, training.cluster, columns)
     step.artifact.declare()
     return step
 
@@ -46,7 +44,6 @@ def score(step: ScoringStep, shard: int, worker: ModelWorker) -> Receipt:
         model=step.model,
         settings=step.settings,
         columns=step.columns,
-        context=step.context,
         shard=shard,
     )
     receipt = worker.run(job)
@@ -62,20 +59,6 @@ def test_every_column_is_published_along_the_tokens_of_the_corpus(init, tmp_path
     for name in COLUMNS:
         finite_T = np.isfinite(score_column(table, name, shard))
         np.testing.assert_array_equal(finite_T, shard.scorable_T)
-
-
-def test_scores_without_prompts_are_published_along_the_tokens_of_the_corpus(init, tmp_path):
-    step, worker = scoring_of(tmp_path, init, Pass(context=(3, 4))), ModelWorker(0)
-    prompted = scoring_of(tmp_path, init, Pass())
-    assert step.artifact.id != prompted.artifact.id
-    shard = read_shard(step.corpus, step.corpus.required_commit(), 0)
-    nll_T, prompted_nll_T = (
-        score_column(each.artifact.read_table(score(each, 0, worker), "shards"), "nll", shard)
-        for each in (step, prompted)
-    )
-    np.testing.assert_array_equal(np.isfinite(nll_T), shard.scorable_T)
-    assert np.nanmin(np.abs(nll_T - prompted_nll_T)) > 1e-4
-    assert worker.progress()[0] == 2 * len(shard.input_ids_T)
 
 
 # methods.md 8.3.6

@@ -94,6 +94,10 @@ def test_a_share_outside_0_to_1_is_refused(keep):
     refused({"selection": {"keep": keep}}, r"selection\.keep: .*\(got ")
 
 
+def test_text_where_a_list_belongs_is_refused_with_the_list_that_was_meant():
+    refused({"files": "a,b"}, r'files: is no list \(got .*\)\. Write \["a", "b"\]\.')
+
+
 def test_every_wrong_key_is_named_at_once():
     refused({"selection": {"keep": 2}, "corpus": {"max_length": 1}}, r"(?s)max_length.*keep")
 

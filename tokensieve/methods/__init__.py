@@ -9,6 +9,7 @@ facts.py        what users are told of each
 from collections.abc import Mapping
 from typing import Any
 
+from tokensieve.errors import SettingsError
 from tokensieve.methods.catalogue import SINGLE_METHODS, find_among
 from tokensieve.methods.combine import COMBINE
 from tokensieve.methods.method import (
@@ -49,5 +50,21 @@ def find_method(name: str, parameters: Mapping[str, Any] | None = None) -> Metho
 
 
 def chosen_method(settings: SelectionSettings) -> Method:
-    """Return the method that the settings name, with their parameters."""
-    return find_method(settings.method, settings.parameters)
+    """Return the method that the settings name, with their parameters.
+
+    Raises SettingsError like `find_method`, and where a share or a scope is asked of a method that
+    has none.
+    """
+    method = find_method(settings.method, settings.parameters)
+    advice = "Set that of its members in its parameter keep." if method.members else "Leave it out."
+    if settings.keep is not None and not method.keeps_share:
+        raise SettingsError(
+            f"selection.keep: is {settings.keep:g}, but {method.name} keeps no share of its own. "
+            + advice
+        )
+    if settings.scope is not None and not method.has_scope:
+        raise SettingsError(
+            f"selection.scope: is {settings.scope}, but {method.name} counts no share. "
+            "Leave it out."
+        )
+    return method

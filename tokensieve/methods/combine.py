@@ -51,6 +51,7 @@ def combine(parameters: CombineParameters) -> Method:
     Raises SettingsError for members that cannot be together, and for parameters that do not fit.
     """
     members = _members(parameters)
+    parameters = _resolved(parameters, members)
     rank = parameters.how == "rank"
     return Method(
         name="combine",
@@ -68,6 +69,7 @@ def combine(parameters: CombineParameters) -> Method:
         else partial(fit_voters, members, parameters.keep),
         embeds=any(member.embeds for member in members),
         plants=any(member.plants for member in members),
+        members=members,
     )
 
 
@@ -87,6 +89,13 @@ def _needed(parameters: CombineParameters) -> int:
 
 def _weights(parameters: CombineParameters) -> tuple[float, ...]:
     return parameters.weights or (1.0,) * len(parameters.methods)
+
+
+def _resolved(parameters: CombineParameters, members: Members) -> CombineParameters:
+    """Return the parameters with all of every member: what is meant alike is named alike."""
+    values = {member.name: member.parameters.model_dump(mode="json") for member in members}
+    given = {name: each for name, each in values.items() if each}
+    return parameters.model_copy(update={"parameters": given})
 
 
 def _columns(members: Members) -> dict[str, tuple[str, ...]]:
@@ -142,12 +151,6 @@ def _check_together(members: Members) -> None:
         raise SettingsError(
             f"methods: {by_step[0]} chooses at every step of a training, but {fitted[0]} has to "
             "see the whole corpus first. Combine either with others."
-        )
-    planting = [member.name for member in members if member.plants]
-    if planting and any("external" in member.columns for member in members):
-        raise SettingsError(
-            f"methods: {planting[0]} plants noise, and there are no numbers of that for external. "
-            "Combine either with others."
         )
 
 

@@ -22,7 +22,7 @@ class ForgettingParameters(Parameters):
     @model_validator(mode="after")
     def _grows(self) -> Self:
         if self.t_min > self.t_max:
-            raise ValueError("t_min must not be above t_max")
+            raise ValueError("t_min is above t_max. Lower it, or raise t_max.")
         return self
 
 

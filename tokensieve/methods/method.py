@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any, Protocol
 
 import numpy as np
@@ -22,7 +23,7 @@ AT_EACH_STEP = "at each step"
 class Parameters(Settings):
     """The settings of one method, each documented and given its default in the method's file."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 NO_PARAMETERS = Parameters()
@@ -144,11 +145,35 @@ class Method:
     reweigh: Callable[[Float32s, float], Float32s] | None = None
     """Returns the weights of a training step's tokens from those of the selection and the share of
     the training that is done."""
+    members: tuple["Method", ...] = ()
+    """The methods that it brings together; empty: it stands alone."""
 
     @property
     def roles(self) -> tuple[str, ...]:
         """Return the models whose scores of the corpus it needs."""
         return tuple(role for role in self.columns if role != CURRENT)
+
+    @property
+    def compared_roles(self) -> list[tuple[str, str]]:
+        """Return the pairs of roles whose scores are set against each other."""
+        if self.members:
+            return [pair for member in self.members for pair in member.compared_roles]
+        return list(combinations(self.columns, 2))
+
+    @property
+    def planters(self) -> tuple["Method", ...]:
+        """Return what of it learns from planted noise: itself, or some of its members."""
+        return tuple(each for each in self.members or (self,) if each.plants)
+
+    @property
+    def keeps_share(self) -> bool:
+        """Return whether the settings say how much it keeps."""
+        return self.rule(SelectionSettings(method=self.name)).counts
+
+    @property
+    def has_scope(self) -> bool:
+        """Return whether the settings say where a share is counted: its own, or its members'."""
+        return self.keeps_share or any(member.has_scope for member in self.members)
 
     @property
     def each_step(self) -> bool:

@@ -1,6 +1,6 @@
 """Sieve: what looks like noise that was planted into a copy of the corpus itself.
 
-One pass of the reference, and another over a copy of a fifth of the samples at most. No labels, no
+One pass of the reference, and another over a copy of half of the samples at most. No labels, no
 second model: the reference's surprise, and what answers share with their questions and with other
 answers, are weighed by how well they betray the planted noise.
 """

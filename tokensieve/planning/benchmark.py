@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokensieve.planning.compare import check_compare_given
-from tokensieve.planning.evidence import given_max_length
+from tokensieve.errors import SettingsError
+from tokensieve.planning.compare import arm_methods, check_compare_given
+from tokensieve.planning.evidence import EXTERNAL, given_max_length
 from tokensieve.planning.steps import CorpusStep, corpus_step
 from tokensieve.settings import ArmsSettings, BenchmarkSettings, CompareSettings
 from tokensieve.storage import LocalStorage
@@ -24,8 +25,9 @@ class NoisyDrop:
 
 def noisy_corpus(settings: BenchmarkSettings, noisy: NoisyDrop) -> CorpusStep:
     """Return how the noisy drop becomes a corpus."""
-    length, files = given_max_length(settings), (str(noisy.drop),)
-    storage = LocalStorage(settings.workspace)
+    compared = compare_settings(settings, noisy, noisy.where, settings.seeds[0])
+    length = given_max_length(compared, arm_methods(compared))
+    storage, files = LocalStorage(settings.workspace), compared.files
     return corpus_step(storage, files, settings.base, settings.corpus, length, settings.cluster)
 
 
@@ -39,12 +41,14 @@ def compare_settings(
     """Return the comparison of one seed; `controls`: arms to compare beside those of the settings.
 
     The oracle is the method `external` on the marks, which are above 0 where a token is clean.
+    Raises SettingsError if that method itself is among the arms.
     """
+    _check_external(settings)
     values = {name: getattr(settings, name) for name in ArmsSettings.model_fields}
-    arms = ["external" if arm == ORACLE else arm for arm in settings.arms]
+    arms = [EXTERNAL if arm == ORACLE else arm for arm in settings.arms]
     parameters = dict(settings.parameters)
-    if "external" in arms:
-        parameters["external"] = {"rule": "positive"}
+    if EXTERNAL in arms:
+        parameters[EXTERNAL] = {"rule": "positive"}
     return CompareSettings(
         **values
         | {
@@ -52,14 +56,23 @@ def compare_settings(
             "arms": tuple(dict.fromkeys([*arms, *controls])),
             "seeds": (seed,),
             "parameters": parameters,
-            "external": str(marks) if "external" in arms else None,
+            "external": str(marks) if EXTERNAL in arms else None,
         }
     )
 
 
 def check_benchmark_given(settings: BenchmarkSettings) -> None:
     """Raise what the comparisons would raise, as far as a second of looking can tell."""
-    first = Path(settings.files[0])
-    check_compare_given(
-        compare_settings(settings, NoisyDrop(first, first), first, settings.seeds[0])
-    )
+    _check_external(settings)
+    arms = tuple(arm for arm in settings.arms if arm != ORACLE)  # its numbers are not made yet
+    values = {name: getattr(settings, name) for name in ArmsSettings.model_fields}
+    check_compare_given(CompareSettings(**values | {"arms": arms or ("full",)}))
+
+
+def _check_external(settings: BenchmarkSettings) -> None:
+    named = [arm.partition("@")[0] for arm in settings.arms]
+    if EXTERNAL in [*named, *settings.parameters]:
+        raise SettingsError(
+            f"arms, parameters: {EXTERNAL} has no numbers of the noisy drop. Name the arm "
+            f"{ORACLE}, which knows where the noise is, or compare your numbers."
+        )

@@ -10,11 +10,13 @@ from tokensieve.methods import chosen_method
 from tokensieve.models import load_tokenizer
 from tokensieve.planning.evidence import (
     EvidencePlan,
+    decisive_evidence,
     given_max_length,
     given_models,
     given_paths,
     plan_evidence,
     scorer_of,
+    unused_lines,
 )
 from tokensieve.planning.models import ModelSpec
 from tokensieve.planning.room import check_room
@@ -53,6 +55,11 @@ class CleanPlan:
         return {scoring.role: scoring.model for scoring in self.evidence.scorings}
 
     @property
+    def unused(self) -> list[str]:
+        """Return a line for each model or file that is given and not looked at."""
+        return unused_lines(self.settings, [chosen_method(self.settings.selection)])
+
+    @property
     def artifacts(self) -> dict[str, Artifact]:
         """Return every artifact by step, in order."""
         return {
@@ -82,12 +89,17 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     storage, cluster = LocalStorage(settings.workspace), settings.cluster
     method = chosen_method(settings.selection)
     models = given_models(settings, [method], on_gpu)
-    length = given_max_length(settings)
+    length = given_max_length(settings, [method])
     corpus = corpus_step(storage, settings.files, settings.base, settings.corpus, length, cluster)
     scorer = scorer_of(settings, models)
     evidence = plan_evidence([method], corpus.artifact, scorer)
     selection = selection_step(
-        corpus.artifact, evidence.scores, settings.selection, evidence.planted, models.get("base")
+        corpus.artifact,
+        evidence.scores,
+        settings.selection,
+        evidence.planted,
+        models.get("base"),
+        settings.scoring.attention_layer,
     )
     round = Round(
         round=0,
@@ -104,9 +116,10 @@ def check_given(settings: CleanSettings) -> None:
 
     For people at a terminal: before a server is started, and before the input is read.
     """
-    given_paths(settings, [chosen_method(settings.selection)])
+    method = chosen_method(settings.selection)
+    given_paths(settings, [method])
     load_template(settings.corpus.template, load_tokenizer(settings.base))
-    given_max_length(settings)
+    given_max_length(settings, [method])
     find_files([file for file in settings.files if "://" not in file], settings.corpus.split)
 
 
@@ -118,7 +131,7 @@ def _run(
     return Run(
         name=f"{settings.selection.method}-{selection.artifact.id[:8]}",
         flow="clean",
-        settings=_decisive(corpus, evidence, selection),
+        settings=_decisive(settings, corpus, evidence, selection),
         inputs=corpus.inputs,
         models=models,
         corpora={"drop": corpus.artifact.id},
@@ -127,12 +140,13 @@ def _run(
 
 
 def _decisive(
-    corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
+    settings: CleanSettings, corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
 ) -> dict[str, Any]:
     """Return the settings that decide the result. Where and with how many is not among them."""
     plan = corpus.artifact.plan
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
     for step in evidence.scorings:
         chosen |= {key: step.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
+    chosen |= decisive_evidence(settings, [chosen_method(settings.selection)])
     keys = ("method", "parameters", "keep", "scope", "seed", "keep_empty")
     return chosen | {key: selection.artifact.plan[key] for key in keys}

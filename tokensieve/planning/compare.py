@@ -8,18 +8,20 @@ from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.evaluation import check_pattern, check_tasks
 from tokensieve.ingest.directories import find_files
-from tokensieve.methods import METHODS, Method, chosen_method
+from tokensieve.methods import METHODS, Method, chosen_method, find_method
 from tokensieve.models import load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, part_of
 from tokensieve.planning.evidence import (
     EvidencePlan,
     columns_of,
+    decisive_evidence,
     given_max_length,
     given_models,
     given_paths,
     models_of,
     plan_evidence,
     scorer_of,
+    unused_lines,
 )
 from tokensieve.planning.evolve import HELD_OUT
 from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
@@ -28,7 +30,6 @@ from tokensieve.planning.steps import (
     SCORE_COLUMNS,
     CorpusStep,
     EvaluationStep,
-    Pass,
     ScoringStep,
     SelectionStep,
     TrainingStep,
@@ -41,7 +42,13 @@ from tokensieve.planning.steps import (
     training_step,
 )
 from tokensieve.runs import Run
-from tokensieve.settings import CompareSettings, EvolveSettings, SelectionSettings, checked
+from tokensieve.settings import (
+    ArmsSettings,
+    CompareSettings,
+    EvolveSettings,
+    SelectionSettings,
+    checked,
+)
 from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
 
@@ -81,12 +88,17 @@ class ComparePlan:
     @property
     def methods(self) -> list[Method]:
         """Return the methods of these arms."""
-        return [chosen_method(each) for each in self.selections.values()]
+        return arm_methods(self.settings)
 
     @property
     def needs_reference(self) -> bool:
         """Return whether one of these arms looks at a reference."""
         return "reference" in models_of(self.methods)
+
+    @property
+    def unused(self) -> list[str]:
+        """Return a line for each model or file that is given and not looked at."""
+        return unused_lines(self.settings, self.methods)
 
     def declare(self) -> None:
         """Publish the plans of the run and of its corpora.
@@ -133,20 +145,21 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
     check_tasks(settings.evaluation)
     base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
     models = given_models(settings, methods, on_gpu) | {"base": base}
-    corpora = corpus_steps(settings, given_max_length(settings))
+    corpora = corpus_steps(settings, given_max_length(settings, methods))
     drop = corpora["drop"].artifact
     columns = columns_of(methods).get("base", SCORE_COLUMNS)
-    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, Pass(columns))
+    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, columns)
     run = _run(settings, corpora, scoring, models)
     return ComparePlan(settings, on_gpu, corpora, scoring, models, run)
 
 
 def check_compare_given(settings: CompareSettings) -> None:
     """Raise what `plan_compare` would raise, as far as a second of looking can tell."""
-    given_paths(settings, _checked_arms(settings))
+    methods = _checked_arms(settings)
+    given_paths(settings, methods)
     check_pattern(settings.evaluation)
     load_template(settings.corpus.template, load_tokenizer(settings.base))
-    given_max_length(settings)
+    given_max_length(settings, methods)
     for files in (settings.files, settings.warmup, settings.holdout):
         find_files([file for file in files if "://" not in file], settings.corpus.split)
 
@@ -190,39 +203,57 @@ def plan_arms(plan: ComparePlan, evidence: EvidencePlan) -> list[ArmPlan]:
         for seed in plan.settings.seeds:
             seeded = chosen.model_copy(update={"seed": seed})
             selection = selection_step(
-                plan.drop, evidence.scores, seeded, evidence.planted, plan.base.model
+                plan.drop,
+                evidence.scores,
+                seeded,
+                evidence.planted,
+                plan.base.model,
+                plan.settings.scoring.attention_layer,
             )
             arms.append(ArmPlan(arm, seed, selection, _training(plan, selection, seed)))
     return arms
 
 
-def arm_selections(settings: CompareSettings) -> dict[str, SelectionSettings]:
-    """Return how each arm but the self-evolving one selects: `method` or `method@share`."""
-    chosen = {}
-    for arm in settings.arms:
-        name, _, share = arm.partition("@")
-        if arm != SELF_EVOLVING:
-            values = {
-                "method": name,
-                "parameters": settings.parameters.get(name, {}),
-                "keep": share or settings.keep,
-            }
-            try:
-                chosen[arm] = checked(SelectionSettings, values)
-            except SettingsError as error:
-                raise SettingsError(f"arms: {shortened(arm)}: {error}") from None
+def arm_selections(settings: ArmsSettings) -> dict[str, SelectionSettings]:
+    """Return how each arm but the self-evolving one selects: `method` or `method@share`.
+
+    Raises SettingsError if there is no such arm, or it is asked for a share that it cannot keep.
+    """
+    return {arm: _arm_selection(settings, arm) for arm in settings.arms if arm != SELF_EVOLVING}
+
+
+def arm_methods(settings: ArmsSettings) -> list[Method]:
+    """Return the methods of these arms; raises SettingsError like `arm_selections`."""
+    return [chosen_method(each) for each in arm_selections(settings).values()]
+
+
+def _arm_selection(settings: ArmsSettings, arm: str) -> SelectionSettings:
+    name, at, share = arm.partition("@")
+    if name not in METHODS:
+        known = ", ".join([*METHODS, SELF_EVOLVING])
+        raise SettingsError(f"arms: there is no arm {shortened(arm)}. There are: {known}.")
+    values: dict[str, Any] = {"method": name, "parameters": settings.parameters.get(name, {})}
+    try:
+        if at:
+            values["keep"] = share
+        elif find_method(name, values["parameters"]).keeps_share:
+            values["keep"] = settings.keep
+        chosen = checked(SelectionSettings, values)
+        chosen_method(chosen)
+    except SettingsError as error:
+        raise SettingsError(f"arms: {shortened(arm)}: {error}") from None
     return chosen
 
 
 def evolve_settings(plan: ComparePlan, seed: int) -> EvolveSettings:
     """Return the settings of the self-evolving arm: without a gate, which would see the holdout."""
-    settings = plan.settings
+    settings, max_length = plan.settings, given_max_length(plan.settings, plan.methods)
     return EvolveSettings(
         files=settings.files,
         base=settings.base,
         workspace=settings.workspace,
         cluster=settings.cluster,
-        corpus=settings.corpus.model_copy(update={"max_length": given_max_length(settings)}),
+        corpus=settings.corpus.model_copy(update={"max_length": max_length}),
         scoring=settings.scoring,
         warmup=settings.warmup,
         selection=SelectionSettings(keep=settings.keep, seed=seed),
@@ -247,13 +278,8 @@ def plan_evaluation(plan: ComparePlan, model: str) -> tuple[ScoringStep, Evaluat
 
 
 def _checked_arms(settings: CompareSettings) -> list[Method]:
-    """Return the methods of the arms; raise SettingsError if there is no such arm."""
-    methods = []
-    for arm, selection in arm_selections(settings).items():
-        if selection.method not in METHODS:
-            known = ", ".join([*METHODS, SELF_EVOLVING])
-            raise SettingsError(f"arms: there is no arm {shortened(arm)}. There are: {known}.")
-        methods.append(chosen_method(selection))
+    """Return the methods of the arms; SettingsError if arms, parameters and seeds do not fit."""
+    methods = arm_methods(settings)
     unused = settings.parameters.keys() - {method.name for method in methods}
     if unused:
         raise SettingsError(f"parameters: {shortened(min(unused))} is no method of the arms.")
@@ -302,6 +328,7 @@ def _decisive(settings: CompareSettings, drop: CorpusStep, base: ScoringStep) ->
     plan = drop.artifact.plan
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
     chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
+    chosen |= decisive_evidence(settings, arm_methods(settings))
     chosen |= settings.rounds.model_dump(mode="json")
     return chosen | {
         "arms": list(settings.arms),

@@ -4,19 +4,17 @@ A role says what a model is to a method. Of one model and corpus all columns tha
 needs are collected in one pass, and none that no method needs.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 from tokensieve.artifact import CODE_VERSION, Artifact
-from tokensieve.chat import load_encoder
 from tokensieve.errors import SettingsError
+from tokensieve.ingest.opening import open_regular
 from tokensieve.methods import Method
 from tokensieve.methods.method import CURRENT
 from tokensieve.models import check_model_directory
 from tokensieve.planning.models import (
-    DEFAULT_MAX_LENGTH,
     ModelSpec,
     check_different,
     check_pair,
@@ -25,9 +23,9 @@ from tokensieve.planning.models import (
 )
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
-    Pass,
     PlantedScores,
     ScoringStep,
+    looks_at_attention,
     scoring_step,
 )
 from tokensieve.scoring import COLUMNS
@@ -39,20 +37,13 @@ from tokensieve.settings import (
     ScoredSettings,
     ScoringSettings,
 )
+from tokensieve.sieve.copies import PLANTING
 from tokensieve.storage import file_sha256
 
-UNPROMPTED = "unprompted"
-"""Role of the reference where it reads an answer without its question."""
 EXTERNAL = "external"
 """Role of numbers that were made elsewhere."""
-_MODELS = {
-    "base": "base",
-    "reference": "reference",
-    UNPROMPTED: "reference",
-    "harmful": "harmful",
-    "bottleneck": "bottleneck",
-}
-"""Which model answers for a role."""
+_MODELS = ("base", "reference", "harmful", "bottleneck")
+"""Roles of models, and the settings that name them."""
 
 
 @dataclass(frozen=True)
@@ -60,11 +51,9 @@ class Scorer:
     """How models are run over a corpus."""
 
     models: Mapping[str, ModelSpec]
-    """By name: `base`, `reference`, `harmful`, `bottleneck`, as far as given."""
+    """By role: `base`, `reference`, `harmful`, `bottleneck`, as far as given."""
     settings: ScoringSettings
     cluster: ClusterSettings
-    context: Callable[[], tuple[int, ...]]
-    """Returns the ids before an answer whose question is empty."""
     external: str | None = None
     """File of numbers that were made elsewhere."""
 
@@ -126,18 +115,17 @@ class EvidencePlan:
 
 
 def models_of(methods: Iterable[Method]) -> list[str]:
-    """Return the names of the models that the methods look at, each once."""
+    """Return the roles of the models that the methods look at, each once."""
     roles = [role for method in methods for role in method.roles if role != EXTERNAL]
-    names = [_MODELS[role] for role in roles]
-    names += ["base" for method in methods if method.embeds]
-    return list(dict.fromkeys(names))
+    roles += ["base" for method in methods if method.embeds]
+    return list(dict.fromkeys(roles))
 
 
 def given_paths(settings: ScoredSettings, methods: list[Method]) -> dict[str, str]:
     """Return the directories of the models that the methods look at, and the base's; each looked
     through. Raises SettingsError if one is not given, InputError if it cannot be used.
     """
-    given = {name: getattr(settings, name) for name in dict.fromkeys(_MODELS.values())}
+    given = {role: getattr(settings, role) for role in _MODELS}
     needed = models_of(methods)
     if isinstance(settings, ArmsSettings) and settings.reference is None:
         needed = [name for name in needed if name != "reference"]  # it makes its own
@@ -146,7 +134,7 @@ def given_paths(settings: ScoredSettings, methods: list[Method]) -> dict[str, st
             [method, *_] = [each.name for each in methods if name in models_of([each])]
             raise SettingsError(f"--{name}: the method {method} needs this model")
     if any(EXTERNAL in method.roles for method in methods):
-        _check_external(settings)
+        open_regular(_external_file(settings)).close()
     paths = {name: given[name] for name in dict.fromkeys(["base", *needed])}
     for path in paths.values():
         check_model_directory(path)
@@ -162,26 +150,39 @@ def given_models(
         check_pair(paths["base"], paths[name], settings.corpus.template)
     needed = [name for name in models_of(methods) if name in paths]
     specs = {name: model_spec(paths[name], dtype, on_gpu) for name in needed}
-    for first, second in combinations(specs, 2):
-        check_different(first, specs[first], second, specs[second])
+    check_compared(methods, specs)
     return specs
 
 
-def given_max_length(settings: ScoredSettings) -> int:
-    """Return how many tokens of a sample are kept: what every model that is given was made for."""
-    given = [getattr(settings, name) for name in dict.fromkeys(_MODELS.values())]
+def check_compared(methods: Iterable[Method], models: Mapping[str, ModelSpec]) -> None:
+    """Raise SettingsError if a method sets the scores of one model against themselves."""
+    pairs = {pair: None for method in methods for pair in method.compared_roles}
+    for first, second in pairs:
+        if first in models and second in models:
+            check_different(first, models[first], second, models[second])
+
+
+def given_max_length(settings: ScoredSettings, methods: Iterable[Method]) -> int:
+    """Return how many tokens of a sample are kept: what the base and every model that the methods
+    look at was made for.
+    """
+    needed = dict.fromkeys(["base", *models_of(methods)])
+    given = [getattr(settings, role) for role in needed]
     return max_length(settings.corpus.max_length, [path for path in given if path])
+
+
+def unused_lines(settings: ScoredSettings, methods: list[Method]) -> list[str]:
+    """Return a line for each model or file that is given and that none of the methods looks at."""
+    used = {"base", *models_of(methods), *(role for each in methods for role in each.roles)}
+    given = [role for role in (*_MODELS, EXTERNAL) if getattr(settings, role, None) is not None]
+    names = ", ".join(dict.fromkeys(method.name for method in methods))
+    return [f"--{role}: is not looked at by {names}" for role in given if role not in used]
 
 
 def scorer_of(settings: ScoredSettings | EvolveSettings, models: Mapping[str, ModelSpec]) -> Scorer:
     """Return how the settings have models run over a corpus."""
-
-    def context() -> tuple[int, ...]:
-        encoder = load_encoder(settings.base, settings.corpus.template, DEFAULT_MAX_LENGTH)
-        return tuple(encoder.before_answer())
-
     external = settings.external if isinstance(settings, ExternalSettings) else None
-    return Scorer(models, settings.scoring, settings.cluster, context, external)
+    return Scorer(models, settings.scoring, settings.cluster, external)
 
 
 def columns_of(methods: Iterable[Method]) -> dict[str, tuple[str, ...]]:
@@ -196,23 +197,38 @@ def columns_of(methods: Iterable[Method]) -> dict[str, tuple[str, ...]]:
     }
 
 
+def decisive_evidence(
+    settings: ScoredSettings | EvolveSettings, methods: list[Method]
+) -> dict[str, str | int]:
+    """Return what of the settings decides what the methods see, beside models and batches: the
+    layer of attention, and the content of a file of numbers.
+    """
+    columns = {name for each in methods for names in each.columns.values() for name in names}
+    decisive: dict[str, str | int] = {}
+    if looks_at_attention(columns):
+        decisive["attention_layer"] = settings.scoring.attention_layer
+    if any(EXTERNAL in method.roles for method in methods):
+        decisive[EXTERNAL] = file_sha256(Path(_external_file(settings)))
+    return decisive
+
+
 def plan_evidence(methods: list[Method], corpus: Artifact, scorer: Scorer) -> EvidencePlan:
     """Return what is made for these methods of this corpus. The corpus need not be there yet."""
     columns = columns_of(methods)
     external = columns.pop(EXTERNAL, None)
     scorings = [_scoring(role, names, corpus, scorer) for role, names in columns.items()]
-    plant = _plant_step(corpus) if any(method.plants for method in methods) else None
+    planters = [planter for method in methods for planter in method.planters]
+    plant = _plant_step(corpus) if planters else None
     if plant is not None:
-        wanted = columns_of([method for method in methods if method.plants])
-        scorings += [_scoring(role, columns[role], plant.artifact, scorer) for role in wanted]
+        wanted = columns_of(planters).items()
+        scorings += [_scoring(role, names, plant.artifact, scorer) for role, names in wanted]
     made_elsewhere = _external_step(corpus, scorer) if external is not None else None
     return EvidencePlan(plant, tuple(scorings), made_elsewhere, corpus)
 
 
 def _scoring(role: str, columns: tuple[str, ...], corpus: Artifact, scorer: Scorer) -> ScoringStep:
-    model = scorer.models[_MODELS[role]]
-    collected = Pass(columns, scorer.context() if role == UNPROMPTED else None)
-    return scoring_step(corpus, role, model, scorer.settings, scorer.cluster, collected)
+    model = scorer.models[role]
+    return scoring_step(corpus, role, model, scorer.settings, scorer.cluster, columns)
 
 
 def _plant_step(corpus: Artifact) -> PlantStep:
@@ -221,6 +237,7 @@ def _plant_step(corpus: Artifact) -> PlantStep:
         "code": CODE_VERSION,
         "num_shards": corpus.num_shards,
         "planted": corpus.id,
+        "planting": PLANTING,
     }
     return PlantStep(Artifact(corpus.storage, "corpora", plan), corpus)
 
@@ -237,8 +254,9 @@ def _external_step(corpus: Artifact, scorer: Scorer) -> ExternalStep:
     return ExternalStep(Artifact(corpus.storage, "scores", plan), corpus, scorer.external)
 
 
-def _check_external(settings: ScoredSettings) -> None:
+def _external_file(settings: ScoredSettings | EvolveSettings) -> str:
     if not isinstance(settings, ExternalSettings) or settings.external is None:
         raise SettingsError(
             "--external: the method external needs a Parquet file of sample_id and numbers"
         )
+    return settings.external

@@ -18,12 +18,13 @@ from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import Method, chosen_method
+from tokensieve.methods.method import CURRENT
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, num_left_out, part_of, sliced_scores
 from tokensieve.planning.evidence import (
-    UNPROMPTED,
     EvidencePlan,
     columns_of,
+    decisive_evidence,
     plan_evidence,
     scorer_of,
 )
@@ -32,7 +33,6 @@ from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
     CorpusStep,
-    Pass,
     ScoringStep,
     SelectionStep,
     TrainingStep,
@@ -43,6 +43,7 @@ from tokensieve.planning.steps import (
     training_step,
 )
 from tokensieve.runs import FinishedRound, Outcome, Round, Run
+from tokensieve.scoring import COLUMNS
 from tokensieve.settings import EvolveSettings, SelectionSettings
 from tokensieve.storage import LocalStorage
 from tokensieve.templates import load_template
@@ -120,16 +121,20 @@ class RoundPlan:
         run.begin_round(self.training.artifact.storage, self.round)
 
 
-def plan_evolve(settings: EvolveSettings, on_gpu: bool) -> EvolvePlan:
+def plan_evolve(
+    settings: EvolveSettings, on_gpu: bool, base_columns: tuple[str, ...] = ()
+) -> EvolvePlan:
     """Return what all rounds share; check everything that can be checked before the work.
 
+    `base_columns`: what others need of the base beside the method, so that one pass serves all.
     Nothing is written. Raises SettingsError and InputError.
     """
     method = _checked_method(settings)
     base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
     corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [settings.base]))
-    drop, columns = corpora["drop"].artifact, columns_of([method]).get("base", SCORE_COLUMNS)
-    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, Pass(columns))
+    wanted = {*columns_of([method]).get("base", SCORE_COLUMNS), *base_columns}
+    drop, columns = corpora["drop"].artifact, tuple(name for name in COLUMNS if name in wanted)
+    scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, columns)
     run = _run(settings, corpora, scoring)
     return EvolvePlan(settings, on_gpu, corpora, scoring, run)
 
@@ -161,7 +166,8 @@ def next_round(plan: EvolvePlan) -> RoundPlan | None:
     base = _base_scores(plan, part) if "base" in method.roles else None
     evidence = _evidence(plan, method, corpus, reference)
     made = evidence.scores | ({"base": base} if base is not None else {})
-    selection = selection_step(corpus, made, settings, evidence.planted, plan.base.model)
+    layer = plan.settings.scoring.attention_layer
+    selection = selection_step(corpus, made, settings, evidence.planted, plan.base.model, layer)
     training = _training(plan, selection, reference)
     round = Round(
         round=number,
@@ -274,11 +280,17 @@ def _evidence(
 def _checked_method(settings: EvolveSettings) -> Method:
     """Return the method; SettingsError if it needs what evolving does not have."""
     method = chosen_method(settings.selection)
-    missing = set(method.roles) - {"base", "reference", UNPROMPTED}
+    missing = set(method.roles) - {"base", "reference"}
     if missing:
         raise SettingsError(
             f"selection.method: {method.name} needs {min(missing)} scores, which rounds do not "
             "have. Clean with it, or compare it."
+        )
+    if any(set(pair) == {CURRENT, "reference"} for pair in method.compared_roles):
+        raise SettingsError(
+            f"selection.method: {method.name} compares the model in training with the reference, "
+            "and a round begins to train at its reference: they are one model. Compare it with "
+            "other methods, or clean and train with it, beside a reference that stands still."
         )
     if settings.reference or settings.harmful_data:
         raise SettingsError(
@@ -316,7 +328,9 @@ def _decisive(settings: EvolveSettings, drop: CorpusStep, base: ScoringStep) -> 
     """Return the settings that decide the result. Where and with how many is not among them."""
     plan = drop.artifact.plan
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
-    chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
+    keys = ("dtype", "device", "batch_tokens", "columns", "attention_layer")
+    chosen |= {key: base.artifact.plan[key] for key in keys if key in base.artifact.plan}
+    chosen |= decisive_evidence(settings, [chosen_method(settings.selection)])
     chosen |= settings.selection.model_dump(mode="json")
     chosen |= settings.rounds.model_dump(mode="json")
     precision = resolved_dtype(settings.training.precision, base.model.device == "gpu")

@@ -23,16 +23,15 @@ from tokensieve.ingest.directories import find_files
 from tokensieve.methods import Method, chosen_method
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.planning.evidence import (
-    UNPROMPTED,
     EvidencePlan,
-    models_of,
+    check_compared,
+    decisive_evidence,
     plan_evidence,
     scorer_of,
 )
 from tokensieve.planning.evolve import HELD_OUT
 from tokensieve.planning.models import (
     ModelSpec,
-    check_different,
     check_pair,
     max_length,
     model_spec,
@@ -157,8 +156,7 @@ def plan_harden(settings: EvolveSettings, on_gpu: bool) -> HardenPlan:
         "base": model_spec(settings.base, dtype, on_gpu),
         "reference": model_spec(reference, dtype, on_gpu),
     }
-    if "base" in models_of([method]):
-        check_different("base", models["base"], "reference", models["reference"])
+    check_compared([method], models)
     corpora = _corpora(settings, max_length(settings.corpus.max_length, [settings.base, reference]))
     return HardenPlan(settings, on_gpu, corpora, models, _run(settings, corpora, models))
 
@@ -188,8 +186,9 @@ def next_harden_round(plan: HardenPlan) -> HardenRound | None:
     settings = plan.settings.selection if number else SelectionSettings(method="full")
     models = plan.models | {HARMFUL: harmful_model(plan, finished)}
     evidence = plan_evidence([chosen_method(settings)], corpus, scorer_of(plan.settings, models))
+    layer = plan.settings.scoring.attention_layer
     selection = selection_step(
-        corpus, evidence.scores, settings, evidence.planted, plan.models["base"]
+        corpus, evidence.scores, settings, evidence.planted, plan.models["base"], layer
     )
     retraining = None
     if number < plan.run.num_rounds - 1:
@@ -243,7 +242,7 @@ def harden_outcome(added: list[float] | None, losses: list[float]) -> Outcome:
 def _checked(settings: EvolveSettings) -> tuple[Method, str]:
     """Return the method and the reference; SettingsError if they, or the data, do not fit."""
     method = chosen_method(settings.selection)
-    missing = set(method.roles) - {"base", "reference", UNPROMPTED, HARMFUL}
+    missing = set(method.roles) - {"base", "reference", HARMFUL}
     if missing:
         raise SettingsError(
             f"selection.method: {method.name} needs {min(missing)} scores, which rounds do not "
@@ -326,6 +325,7 @@ def _decisive(settings: EvolveSettings, drop: CorpusStep, base: ModelSpec) -> di
         "dtype": base.dtype,
         "device": base.device,
         "batch_tokens": device_batch_tokens(settings.scoring.batch_tokens, on_gpu),
+        **decisive_evidence(settings, [chosen_method(settings.selection)]),
         **settings.selection.model_dump(mode="json"),
         "rounds": settings.rounds.rounds,
         "harmful_added": settings.harmful_added,

@@ -4,6 +4,7 @@ A step names its artifact before any of the work is done. What does not change t
 part of the name: where models lie, how many workers there are.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,16 +12,19 @@ from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.documents import content_id
 from tokensieve.evaluation import tasks_identity
 from tokensieve.ingest import Inventory, take_inventory
-from tokensieve.methods import chosen_method
+from tokensieve.methods import Method, chosen_method
+from tokensieve.methods.method import CURRENT
 from tokensieve.models import load_tokenizer, resolved_dtype, tokenizer_fingerprint
 from tokensieve.planning.models import ModelSpec
-from tokensieve.scoring import device_batch_tokens
+from tokensieve.ranking import Rule
+from tokensieve.scoring import ATTENTION_COLUMNS, device_batch_tokens
 from tokensieve.settings import (
     ClusterSettings,
     CompareSettings,
     CorpusSettings,
     EvaluationSettings,
     EvolveSettings,
+    Scope,
     ScoringSettings,
     SelectionSettings,
     TrainingSettings,
@@ -60,15 +64,6 @@ class CorpusStep:
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one pass of a model over a corpus collects."""
-
-    columns: tuple[str, ...] = SCORE_COLUMNS
-    context: tuple[int, ...] | None = None
-    """What stands before each answer instead of its prompt. Unset: the prompt itself."""
-
-
-@dataclass(frozen=True)
 class ScoringStep:
     """Score a corpus with a model."""
 
@@ -79,17 +74,8 @@ class ScoringStep:
     model: ModelSpec
     settings: ScoringSettings
     cluster: ClusterSettings
-    collected: Pass
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return what is collected of each token."""
-        return self.collected.columns
-
-    @property
-    def context(self) -> tuple[int, ...] | None:
-        """Return what stands before each answer instead of its prompt."""
-        return self.collected.context
+    columns: tuple[str, ...]
+    """What is collected of each token."""
 
 
 @dataclass(frozen=True)
@@ -181,10 +167,9 @@ def scoring_step(
     model: ModelSpec,
     settings: ScoringSettings,
     cluster: ClusterSettings,
-    collected: Pass | None = None,
+    columns: tuple[str, ...] = SCORE_COLUMNS,
 ) -> ScoringStep:
-    """Return how a corpus is scored; `collected`: by more than what every pass collects."""
-    collected = collected or Pass()
+    """Return how a corpus is scored; `columns`: what is collected of each token."""
     plan: dict[str, Any] = {
         "kind": "scores",
         "code": CODE_VERSION,
@@ -194,14 +179,17 @@ def scoring_step(
         "dtype": model.dtype,
         "device": model.device,
         "batch_tokens": device_batch_tokens(settings.batch_tokens, model.device == "gpu"),
-        "columns": list(collected.columns),
+        "columns": list(columns),
     }
-    if any("attention" in column for column in collected.columns):
+    if looks_at_attention(columns):
         plan["attention_layer"] = settings.attention_layer
-    if collected.context is not None:
-        plan["context"] = list(collected.context)
     artifact = Artifact(corpus.storage, "scores", plan)
-    return ScoringStep(artifact, corpus, role, model, settings, cluster, collected)
+    return ScoringStep(artifact, corpus, role, model, settings, cluster, columns)
+
+
+def looks_at_attention(columns: Iterable[str]) -> bool:
+    """Return whether what the columns say depends on the layer whose attention is scored."""
+    return not ATTENTION_COLUMNS.keys().isdisjoint(columns)
 
 
 def selection_step(
@@ -210,8 +198,12 @@ def selection_step(
     settings: SelectionSettings,
     planted: PlantedScores | None = None,
     base: ModelSpec | None = None,
+    attention_layer: int = ScoringSettings().attention_layer,
 ) -> SelectionStep:
-    """Return how tokens are selected. What the method does not look at is not in the plan."""
+    """Return how tokens are selected. What the method does not look at is not in the plan.
+
+    `attention_layer`: of the model in training, for a method that looks at its attention.
+    """
     method = chosen_method(settings)
     rule = method.rule(settings)
     needed = {role: scores[role] for role in method.roles}
@@ -224,19 +216,29 @@ def selection_step(
         "method": method.name,
         "parameters": method.parameters.model_dump(mode="json"),
         "keep": rule.keep if rule.counts else None,
-        "scope": rule.scope if rule.counts else None,
+        "scope": _scope(method, rule, settings),
         "seed": settings.seed if method.draws else None,
         "keep_empty": settings.keep_empty,
     }
     if not method.plants:
         planted = None
     if planted is not None:
-        plan["planted"] = {role: planted.scores[role].id for role in method.roles}
+        roles = [role for planter in method.planters for role in planter.roles]
+        plan["planted"] = {role: planted.scores[role].id for role in roles}
     embeddings = base if method.embeds else None
     if embeddings is not None:
         plan["embeddings"] = embeddings.fingerprint
+    if looks_at_attention(method.columns.get(CURRENT, ())):
+        plan["attention_layer"] = attention_layer
     artifact = Artifact(corpus.storage, "selections", plan)
     return SelectionStep(artifact, corpus, needed, settings, planted, embeddings)
+
+
+def _scope(method: Method, rule: Rule, settings: SelectionSettings) -> Scope | None:
+    """Return where shares are counted; None: nowhere, or by each member in its own scope."""
+    if rule.counts:
+        return rule.scope
+    return settings.scope if method.has_scope else None
 
 
 def training_step(

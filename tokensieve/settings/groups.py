@@ -48,10 +48,11 @@ class SelectionSettings(Settings):
     """Of the method itself, where its own defaults are not wanted; `tokensieve methods` shows
     them."""
     keep: float | None = Field(default=None, gt=0, le=1)
-    """Share of the scored response tokens to keep. Unset: the method's own, mostly 0.6. Methods
-    that test each token do not use it."""
+    """Share of the scored response tokens to keep. Unset: the method's own, mostly 0.6. Refused for
+    methods that keep no share: those that test or weigh each token, and most of combine."""
     scope: Scope | None = None
-    """Where the share is counted. Unset: the method's own scope."""
+    """Where the share is counted, of combine that of its members. Unset: the method's own scope.
+    Refused where no share is counted."""
     seed: int = 0
     """Seed of methods that draw."""
     keep_empty: bool = False

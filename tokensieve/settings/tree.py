@@ -1,5 +1,6 @@
 """One strict, frozen tree of settings from a TOML file, from flags, or from both."""
 
+import json
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -99,8 +100,11 @@ def _problem(
     name = ".".join(str(part) for part in location)
     if message == "Field required":
         return f"{name}: is missing; give it on the command line or in the settings file"
+    if message.startswith("Input should be a valid tuple") and isinstance(value, str):
+        return f"{name}: is no list (got {shortened(value)}). Write {json.dumps(value.split(','))}."
     if not message.startswith("Extra inputs"):
-        return f"{name}: {message} (got {shortened(value)})"
+        told = message.removeprefix("Value error, ")
+        return ": ".join(filter(None, [name, f"{told} (got {shortened(value)})"]))
     fields: Any = model.model_fields
     for part in location[:-1]:
         fields = fields[part].annotation.model_fields

@@ -5,13 +5,15 @@ import pyarrow as pa
 
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import list_array, read_shard
-from tokensieve.sieve.planting import plant, planted_share
+from tokensieve.sieve.planting import MAX_TOKENS, SHARE, plant, planted_share
 from tokensieve.sieve.vocabulary import Vocabulary
 
 LABELS = "labels"
 """The part of a planted corpus that says where its noise is."""
 SEED = 0
 """Of which samples are copied and what is planted: always the same."""
+PLANTING = {"share": SHARE, "max_tokens": MAX_TOKENS, "seed": SEED}
+"""What decides which samples are copied, for the plan of a copy."""
 
 
 def plant_artifact(planted: Artifact, corpus: Artifact) -> Commit:

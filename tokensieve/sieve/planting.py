@@ -25,8 +25,10 @@ from tokensieve.sieve.kinds import (
 )
 from tokensieve.sieve.vocabulary import Tokens, Vocabulary
 
-_SHARE = 0.5
-_MAX_TOKENS = 150_000
+SHARE = 0.5
+"""Of a corpus's samples, at most: noise is planted into their copies."""
+MAX_TOKENS = 150_000
+"""About so many tokens a copy has at most."""
 _ANSWERS_OF_A_PASSAGE = 16
 _PASSAGE_LENGTHS = (6, 32)
 _HEADER = 8
@@ -60,7 +62,7 @@ def planted_share(num_tokens: int) -> float:
 
     Of a large one, as many as hold 150,000 tokens: the copy has to be scored too.
     """
-    return min(_SHARE, _MAX_TOKENS / max(num_tokens, 1))
+    return min(SHARE, MAX_TOKENS / max(num_tokens, 1))
 
 
 def plant(shard: Shard, vocabulary: Vocabulary, share: float, seed: int) -> tuple[Shard, Labels]:
