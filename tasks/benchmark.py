@@ -12,12 +12,12 @@ from prefect import get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.comparison import Comparison
+from tasks.comparison import WARMED_UP, Comparison
 from tasks.pictures import show_picture
-from tokensieve.artifact import Artifact, load_artifact
+from tokensieve.artifact import CODE_VERSION, Artifact, load_artifact
 from tokensieve.charts import MethodPoint, benchmark_chart
 from tokensieve.chat import load_encoder
-from tokensieve.comparison import ArmResult
+from tokensieve.comparison import RANDOM, ArmResult, missing_controls
 from tokensieve.corpus import Bools, Float32s, Float64s, flat_array, list_array, read_shard
 from tokensieve.documents import content_id
 from tokensieve.ingest import take_inventory
@@ -31,7 +31,6 @@ from tokensieve.noise.worth import (
     benchmark_markdown,
     benchmark_table,
     method_rows,
-    own_rates,
 )
 from tokensieve.planning import ORACLE, CorpusStep, NoisyDrop, noisy_corpus
 from tokensieve.runs import Arm, load_run
@@ -47,12 +46,19 @@ class Benchmark:
 
     num_seeds: int
     rows: list[MethodRow]
+    notes: list[str]
+    """What the figures cannot say."""
     picture: str
 
     def __str__(self) -> str:
         """Return the benchmark for the terminal."""
         title = f"benchmark over {self.num_seeds} seeds of noise, selection and training"
-        return f"{title}\n\n{benchmark_table(self.rows)}\n\n  picture    {self.picture}"
+        parts = [title, benchmark_table(self.rows), *self.notes, f"  picture    {self.picture}"]
+        return "\n\n".join(parts)
+
+    def markdown(self) -> str:
+        """Return the benchmark for the Prefect UI."""
+        return "\n\n".join([benchmark_markdown(self.rows), *self.notes])
 
 
 @task(name="plant-drop", task_run_name="plant-drop", cache_policy=NO_CACHE)
@@ -61,7 +67,8 @@ def plant_drop(settings: BenchmarkSettings, seed: int) -> NoisyDrop:
     storage = LocalStorage(settings.workspace)
     inventory = take_inventory(settings.files, settings.corpus.split)
     decisive = {"seed": seed, "rate": settings.noise_rate, "kinds": list(KINDS)}
-    id = content_id(decisive | {"inputs": [file.sha256 for file in inventory.files]})
+    decisive |= {"code": CODE_VERSION, "inputs": [file.sha256 for file in inventory.files]}
+    id = content_id(decisive)
     noisy = NoisyDrop(
         storage.path(f"noise/{id}/drop.jsonl"), storage.path(f"noise/{id}/where.jsonl")
     )
@@ -142,20 +149,22 @@ def summarise_benchmark(
 ) -> Benchmark:
     """Return what the methods found and are worth over all seeds, and show it in the Prefect UI."""
     results = [_renamed(result) for each in compared for result in each.results]
-    rows = method_rows(settings.keep, results, {k: f for each in found for k, f in each.items()})
+    rows = method_rows(results, {k: f for each in found for k, f in each.items()})
     runs = content_id({"runs": [each.run for each in compared]})
     picture = LocalStorage(settings.workspace).path(f"noise/benchmark-{runs}.png")
     points = [_point(row) for row in rows]
     show_picture("benchmark", "Methods against planted noise", benchmark_chart(points), picture)
-    create_markdown_artifact(benchmark_markdown(rows), key="methods")
-    return Benchmark(len(settings.seeds), rows, str(picture))
+    notes = [WARMED_UP] if any(WARMED_UP in each.notes for each in compared) else []
+    benchmark = Benchmark(len(settings.seeds), rows, notes, str(picture))
+    create_markdown_artifact(benchmark.markdown(), key="methods")
+    return benchmark
 
 
 def own_random_arms(settings: BenchmarkSettings, comparison: Comparison) -> tuple[str, ...]:
-    """Return the controls that methods with a rate of their own still have to be compared with."""
-    if "random" not in settings.arms:
+    """Return the random arms that methods with a rate of their own have to be compared with."""
+    if RANDOM not in settings.arms:
         return ()
-    return tuple(own_rates(settings.keep, comparison.results))
+    return tuple(sorted(set(missing_controls(comparison.results).values())))
 
 
 def _finding(storage: LocalStorage, arm: Arm, label_T: Int8s) -> Finding:

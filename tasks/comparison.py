@@ -24,6 +24,7 @@ from tokensieve.comparison import (
     comparison_markdown,
     comparison_table,
     forward_passes,
+    missing_controls,
     task_metric,
     verdict,
 )
@@ -39,6 +40,12 @@ from tokensieve.planning import (
 )
 from tokensieve.runs import Arm, load_run
 from tokensieve.storage import LocalStorage
+
+WARMED_UP = (
+    "The reference was warmed up on the first part of the corpus, which it then scores: its "
+    "influence there is partly memory. Give --warmup or --reference to keep them apart."
+)
+"""What is to be known of a reference that was not given."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +146,7 @@ def summarise_comparison(plan: ComparePlan, base: ScoringStep) -> Comparison:
         base_loss=loss_of(base),
         results=results,
         lower_is_better=frozenset(task for arm in arms for task in arm.lower_is_better),
-        notes=_notes(plan),
+        notes=_notes(plan, results),
         picture=str(picture),
     )
     points = [_point(row) for row in compare_arms(results, LOSS)]
@@ -148,17 +155,18 @@ def summarise_comparison(plan: ComparePlan, base: ScoringStep) -> Comparison:
     return comparison
 
 
-def _notes(plan: ComparePlan) -> list[str]:
+def _notes(plan: ComparePlan, results: Sequence[ArmResult]) -> list[str]:
     """Return what the intervals and seconds leave out."""
     notes = ["Seconds are those of this machine: self-evolving trained alone, others side by side."]
+    notes += [
+        f"{arm} keeps another share than random: add the arm {control} to compare it with."
+        for arm, control in missing_controls(results).items()
+    ]
     if not plan.needs_reference:
         return notes
     notes.append("One reference serves all seeds: the intervals leave its own chance out.")
     if "reference" not in plan.models and "warmup" not in plan.corpora:
-        notes.append(
-            "It was warmed up on the first part of the corpus, which it then scores: its influence "
-            "there is partly memory. Give --warmup or --reference to keep them apart."
-        )
+        notes.append(WARMED_UP)
     return notes
 
 

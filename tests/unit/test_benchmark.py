@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.tiny_plans import make_inputs
 from tokensieve.charts import MethodPoint, benchmark_chart
-from tokensieve.comparison import ArmResult
-from tokensieve.errors import InputError
+from tokensieve.comparison import ArmResult, missing_controls
+from tokensieve.errors import InputError, SettingsError
 from tokensieve.ingest import take_inventory
 from tokensieve.noise.finding import Finding, auroc, find_noise
 from tokensieve.noise.planting import KINDS
@@ -20,10 +21,14 @@ from tokensieve.noise.worth import (
     benchmark_markdown,
     benchmark_table,
     method_rows,
-    own_rates,
-    random_arm,
 )
-from tokensieve.planning import NoisyDrop, compare_settings
+from tokensieve.planning import (
+    NoisyDrop,
+    check_benchmark_given,
+    compare_settings,
+    noisy_corpus,
+    plan_compare,
+)
 from tokensieve.settings import BenchmarkSettings
 
 
@@ -80,7 +85,7 @@ RESULTS = [
 
 
 def test_a_method_with_a_rate_of_its_own_is_compared_with_random_at_that_rate():
-    rows = {row.arm: row for row in method_rows(0.6, RESULTS, {("rho", 0): found(0.7)})}
+    rows = {row.arm: row for row in method_rows(RESULTS, {("rho", 0): found(0.7)})}
 
     assert rows["sieve"].versus_random.mean == pytest.approx((1.9 - 2.05 + 1.9 - 2.01) / 2)
     assert rows["rho"].versus_random.mean == pytest.approx((0.1 + 0.05) / 2)
@@ -91,13 +96,21 @@ def test_a_method_with_a_rate_of_its_own_is_compared_with_random_at_that_rate():
 
 
 def test_the_rates_that_have_no_control_yet_are_named():
-    assert own_rates(0.6, RESULTS) == ["random@0.90", "random@0.91"]
-    assert random_arm(0.6, 0.6049) == "random"
-    assert random_arm(0.6, 0.62) == "random@0.62"
+    results = [
+        *RESULTS[:6],
+        result("sieve", 0, 1.9, kept=0.9),
+        result("rho@0.3", 0, 1.9, kept=0.299),
+        result("near", 0, 1.9, kept=0.605),
+        result("nothing", 0, 1.9, kept=0.001),
+        result("all", 0, 1.9, kept=0.999),
+    ]
+
+    assert missing_controls(RESULTS) == {}
+    assert missing_controls(results) == {"sieve": "random@0.90", "rho@0.3": "random@0.30"}
 
 
 def test_only_what_was_looked_for_is_in_the_table_of_findings():
-    rows = method_rows(0.6, RESULTS, {("rho", 0): found(0.7), ("rho", 1): found(0.8)})
+    rows = method_rows(RESULTS, {("rho", 0): found(0.7), ("rho", 1): found(0.8)})
     table = benchmark_table(rows)
     lines = table.splitlines()
 
@@ -109,9 +122,45 @@ def test_only_what_was_looked_for_is_in_the_table_of_findings():
     assert "| rho | 60.0% | 0.750 |" in benchmark_markdown(rows)
 
 
+def finding(**changed):
+    return Finding(found(0.7).auroc | changed, found(0.7).recall | changed, 0.25, 0.1)
+
+
+def test_a_kind_that_could_not_be_planted_is_left_out_of_the_means():
+    nothing = {"wrong_number": math.nan}
+    both = {("rho", 0): finding(**nothing), ("rho", 1): finding(**nothing, swapped=0.4)}
+
+    rows = method_rows(RESULTS, both)
+    [row] = [row for row in rows if row.arm == "rho"]
+    table = benchmark_table(rows)
+
+    assert row.mean_auroc == pytest.approx((0.7 + (0.7 + 0.7 + 0.4) / 3) / 2)
+    assert row.auroc_spread == pytest.approx(0.1 / math.sqrt(2))
+    assert row.recall == pytest.approx((0.5 + (0.5 + 0.5 + 0.4) / 3) / 2)
+    assert table.splitlines()[1].split()[:6] == ["rho", "60.0%", "0.700", "-", "0.700", "0.550"]
+    assert "These data allowed no noise of the kind: wrong number." in " ".join(table.split())
+
+
+def test_a_kind_that_some_seeds_allowed_is_a_mean_over_those():
+    both = {("rho", 0): finding(swapped=math.nan), ("rho", 1): finding(swapped=0.4)}
+
+    rows = method_rows(RESULTS, both)
+
+    assert next(row for row in rows if row.arm == "rho").auroc["swapped"] == 0.4
+    assert "allowed no noise" not in benchmark_table(rows)
+
+
+def test_where_nothing_was_planted_nothing_is_found():
+    rows = method_rows(RESULTS, {("rho", 0): found(math.nan)})
+
+    assert next(row for row in rows if row.arm == "rho").mean_auroc is None
+    assert "nan" not in benchmark_table(rows)
+
+
 def test_the_chart_draws_methods_with_and_without_findings():
     points = [
         MethodPoint("rho", dict.fromkeys(KINDS, 0.7), 0.7, 0.1, (0.05, 0.15)),
+        MethodPoint("toss", dict.fromkeys(KINDS, math.nan), None, None, None),
         MethodPoint("full", {}, None, None, None),
     ]
     assert benchmark_chart(points).startswith(b"\x89PNG")
@@ -143,6 +192,45 @@ def test_a_drop_without_a_conversation_is_refused(tmp_path):
 
     with pytest.raises(InputError, match=r"drop\.jsonl: hold no conversation"):
         plantable_records(take_inventory((str(path),), "train"))
+
+
+def benchmark_settings(inputs, **changes):
+    values = {"files": (inputs.drop,), "holdout": (inputs.holdout,), "base": inputs.base}
+    values |= {"workspace": inputs.directory / "workspace", "corpus": {"template": "tulu"}}
+    return BenchmarkSettings(**values | {"arms": ("full", "random", "oracle")} | changes)
+
+
+def test_numbers_of_ones_own_are_refused_by_all_that_looks_at_the_settings(tmp_path):
+    inputs = make_inputs(tmp_path)
+    noisy = NoisyDrop(tmp_path / "noisy.jsonl", tmp_path / "where.jsonl")
+    numbers = {"external": {"rule": "positive"}}
+
+    for changes in ({"arms": ("full", "external@0.3")}, {"parameters": numbers}):
+        settings = benchmark_settings(inputs, **changes)
+        with pytest.raises(SettingsError, match=r"external has no numbers .* Name the arm oracle"):
+            check_benchmark_given(settings)
+        with pytest.raises(SettingsError, match=r"external has no numbers .* Name the arm oracle"):
+            compare_settings(settings, noisy, noisy.where, 0)
+
+
+def test_a_second_of_looking_lets_a_good_benchmark_through(tmp_path):
+    inputs = make_inputs(tmp_path)
+
+    check_benchmark_given(benchmark_settings(inputs))
+    check_benchmark_given(benchmark_settings(inputs, arms=("oracle",), files=("hf://name",)))
+    with pytest.raises(SettingsError, match=r"arms: there is no arm 'oracle@0\.3'"):
+        check_benchmark_given(benchmark_settings(inputs, arms=("oracle@0.3",)))
+
+
+def test_the_noisy_corpus_is_that_of_the_comparison(tmp_path):
+    inputs = make_inputs(tmp_path)
+    settings = benchmark_settings(inputs, bottleneck="/no/model")
+    noisy = NoisyDrop(Path(inputs.drop), Path(inputs.warmup))
+
+    compared = compare_settings(settings, noisy, Path(inputs.warmup), 0)
+
+    corpus = noisy_corpus(settings, noisy).artifact
+    assert plan_compare(compared, on_gpu=False).drop.id == corpus.id
 
 
 def test_the_oracle_is_an_arm_of_numbers_made_elsewhere(tmp_path):

@@ -18,10 +18,11 @@ from tokensieve.comparison.intervals import paired_difference, t_quantile
 from tokensieve.settings import TrainingSettings
 
 
-def arm(name: str, *losses: float, exact_match=None, tasks=None, passes=1.0, seconds=1.0):
+def arm(name: str, *losses: float, exact_match=None, tasks=None, kept=0.6, passes=1.0, seconds=1.0):
     """Return an arm's results for the seeds 0, 1, ..."""
+    kept = 1.0 if name == "full" else kept
     return [
-        ArmResult(name, seed, loss, exact_match, tasks or {}, 0.6, passes, seconds)
+        ArmResult(name, seed, loss, exact_match, tasks or {}, kept, passes, seconds)
         for seed, loss in enumerate(losses)
     ]
 
@@ -84,7 +85,47 @@ def test_a_row_has_the_mean_the_spread_and_the_paired_differences():
     assert rows["rho"].versus["random"].mean == pytest.approx(-0.1)
     assert rows["rho"].versus["full"].mean == pytest.approx(-0.2)
     assert rows["random"].versus["random"] is None
-    assert rows["full"].versus["full"] is None
+    assert rows["full"].versus == {"random": None, "full": None}  # nothing is drawn at its rate
+
+
+def test_an_arm_is_set_beside_random_at_its_own_rate_or_beside_nothing():
+    rows = rows_of(
+        FULL,
+        RANDOM,
+        arm("rho", 1.9, 2.1, 2.3, kept=0.6059),
+        arm("xtf", 1.9, 2.1, 2.3, kept=0.85),
+        arm("sieve", 1.9, 2.1, kept=0.93),
+        arm("random@0.93", 2.0, 2.3, kept=0.9299),
+    )
+
+    assert rows["rho"].versus["random"].mean == pytest.approx(-0.1)
+    assert rows["xtf"].versus["random"] is None
+    assert rows["xtf"].versus["full"].mean == pytest.approx(-0.2)
+    assert rows["sieve"].versus["random"].mean == pytest.approx((-0.1 - 0.2) / 2)
+    assert rows["random@0.93"].versus["random"] is None
+
+
+def test_each_seed_is_set_beside_random_at_the_rate_that_it_kept():
+    sieve = [
+        ArmResult("sieve", seed, 1.0, None, {}, kept, 1.0, 1.0)
+        for seed, kept in enumerate((0.6, 0.9, 0.7))
+    ]
+
+    rows = rows_of(RANDOM, arm("random@0.90", 3.0, 3.5, kept=0.9), sieve)
+
+    difference = rows["sieve"].versus["random"]
+    assert (difference.mean, difference.num_pairs) == (((1 - 2) + (1 - 3.5)) / 2, 2)
+
+
+def test_nothing_is_said_of_an_arm_that_has_no_random_at_its_rate():
+    rho, xtf = arm("rho", 1.90, 2.11, 2.29), arm("xtf", 1.0, 1.1, 1.3, kept=0.85)
+
+    text = verdict_of(FULL, RANDOM, rho, xtf)
+
+    assert text.startswith("Held-out loss: rho (-0.1000 nats per token")
+    assert "xtf has no random at the same rate and seed to stand beside." in text
+    assert "xtf beats" not in text
+    assert "has no interval" not in text
 
 
 def test_the_order_of_the_results_changes_no_figure():
@@ -241,11 +282,12 @@ def test_several_arms_are_listed_in_one_sentence():
 TABLE = """\
 Held-out loss (nats per token), lower is better
 arm             seeds    mean  spread     minus random       minus full  passes  x full  sec
-full                3  2.3000  0.2000  +0.1000+-0.0000                -    2.00    1.00   60
+full                3  2.3000  0.2000                -                -    2.00    1.00   60
 random              3  2.2000  0.2000                -  -0.1000+-0.0000    1.00    0.50    1
 rho                 2  2.0050  0.1485  -0.0950+-0.0635  -0.1950+-0.0635    3.00    1.50    -
 a-very-long...      1  1.0000       -          -1.0000          -1.1000    1.00    0.50    1
-+-: half the 95 % interval of the differences paired by seed (/n: of fewer pairs than seeds);
+minus random: at the arm's own rate; +-: half the 95 % interval of the differences paired by
+seed (/n: of fewer pairs than seeds);
 passes: cost in forward passes over the corpus; x full: relative to that of full."""
 
 

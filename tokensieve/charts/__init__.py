@@ -9,11 +9,15 @@ comparison.py  comparison_chart: every arm, and how far it is from random
 The same numbers give the same bytes in one environment.
 """
 
-from tokensieve.charts.benchmark import MethodPoint, benchmark_chart
-from tokensieve.charts.canvas import ImageFormat
-from tokensieve.charts.comparison import ArmPoint, comparison_chart
-from tokensieve.charts.rounds import InfluenceQuantiles, RoundPoint, rounds_chart
-from tokensieve.charts.training import StepPoint, loss_curve
+import logging
+
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its import speaks of its font cache
+
+from tokensieve.charts.benchmark import MethodPoint, benchmark_chart  # noqa: E402
+from tokensieve.charts.canvas import ImageFormat  # noqa: E402
+from tokensieve.charts.comparison import ArmPoint, comparison_chart  # noqa: E402
+from tokensieve.charts.rounds import InfluenceQuantiles, RoundPoint, rounds_chart  # noqa: E402
+from tokensieve.charts.training import StepPoint, loss_curve  # noqa: E402
 
 __all__ = [
     "ArmPoint",

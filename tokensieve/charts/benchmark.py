@@ -31,7 +31,7 @@ class MethodPoint:
 
     method: str
     auroc: Mapping[str, float]
-    """By kind of noise; empty if it was not looked for."""
+    """By kind of noise, NaN if there was none; empty if it was not looked for."""
     mean_auroc: float | None
     difference: float | None
     """Held-out loss minus that of random at the same rate, in nats. None: not compared."""

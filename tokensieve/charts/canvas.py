@@ -1,22 +1,18 @@
 """The ground every chart is drawn on: size, colours, style, and how it becomes a file."""
 
-import logging
 from collections.abc import Callable
 from io import BytesIO
 from threading import Lock
 from typing import Literal
 
 import numpy as np
+from matplotlib import style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 from PIL import Image
-
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its import speaks of its font cache
-
-from matplotlib import style  # noqa: E402
-from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
-from matplotlib.figure import Figure  # noqa: E402
-from matplotlib.ticker import MaxNLocator  # noqa: E402
 
 Float64s = NDArray[np.float64]
 ImageFormat = Literal["png", "svg"]

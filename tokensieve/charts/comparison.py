@@ -31,7 +31,7 @@ class ArmPoint:
     values: tuple[float, ...]
     """By seed; at least one."""
     difference: float | None
-    """Arm minus random. None: it is random, or they have no seed in common."""
+    """Arm minus random at the arm's own rate. None: it is random, or there is none to compare."""
     interval: tuple[float, float] | None
     """The 95 % interval of the difference, low and high. None: too few seeds."""
 
@@ -96,7 +96,7 @@ def _label(left: Axes, right: Axes, metric: Metric) -> None:
     arrow = (
         "\N{LEFTWARDS ARROW} better" if metric.lower_is_better else "better \N{RIGHTWARDS ARROW}"
     )
-    right.set_title("Difference from random, 95 % interval")
+    right.set_title("Difference from random at its rate, 95 % interval")
     right.set_xlabel(f"arm minus random{unit}   {arrow}")
     right.axvline(0.0, color=INK, linewidth=1)
     for panel in (left, right):

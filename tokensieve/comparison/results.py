@@ -8,8 +8,8 @@ from statistics import fmean, stdev
 from tokensieve.comparison.intervals import Difference, paired_difference
 
 RANDOM, FULL = "random", "full"
-CONTROLS = (RANDOM, FULL)
-"""What every other arm has to beat: as many tokens drawn at random, and all of them."""
+SAME_RATE = 0.006
+"""Kept shares that differ by no more are the same rate: names of shares have two decimals."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,9 @@ class ArmRow:
     spread: float | None
     """Sample standard deviation over the seeds. None: there is one."""
     versus: dict[str, Difference | None]
-    """Arm minus each of CONTROLS. None: no seed in common, or it is the arm itself."""
+    """Arm minus `full`, and minus `random` at the arm's own rate: at another, a difference would be
+    the rate's as much as the choice's. None: no seed in common, no random at that rate, or it is
+    that arm itself."""
     forward_passes: float
     """Mean over all its seeds."""
     extra_compute: float | None
@@ -92,6 +94,7 @@ def compare_arms(results: Sequence[ArmResult], metric: Metric) -> list[ArmRow]:
         assert result.seed not in by_arm[result.arm], f"two results of {result.arm}, {result.seed}"
         by_arm[result.arm][result.seed] = result
     values = {arm: _values(seeds, metric) for arm, seeds in by_arm.items()}
+    by_chance = {arm: _values(seeds, metric) for arm, seeds in _controls(results).items()}
     passes = {arm: _mean_passes(list(seeds.values())) for arm, seeds in by_arm.items()}
     full = passes.get(FULL)
     return [
@@ -100,7 +103,10 @@ def compare_arms(results: Sequence[ArmResult], metric: Metric) -> list[ArmRow]:
             values=tuple(values[arm].values()),
             mean=fmean(values[arm].values()),
             spread=stdev(values[arm].values()) if len(values[arm]) > 1 else None,
-            versus=_versus(arm, values),
+            versus={
+                RANDOM: paired_difference(values[arm], by_chance.get(arm, {})),
+                FULL: paired_difference(values[arm], values.get(FULL, {})) if arm != FULL else None,
+            },
             forward_passes=passes[arm],
             extra_compute=passes[arm] / full if full else None,
             seconds=_mean_seconds(list(seeds.values())),
@@ -108,6 +114,45 @@ def compare_arms(results: Sequence[ArmResult], metric: Metric) -> list[ArmRow]:
         for arm, seeds in by_arm.items()
         if values[arm]
     ]
+
+
+def is_random(arm: str) -> bool:
+    """Return whether the arm draws its tokens: `random`, or `random@share`."""
+    return arm.partition("@")[0] == RANDOM
+
+
+def control_of(result: ArmResult, results: Sequence[ArmResult]) -> ArmResult | None:
+    """Return random with the seed and rate of an arm, of several the nearest; None if it is random,
+    or there is none.
+    """
+    drawn = [each for each in results if is_random(each.arm) and each.seed == result.seed]
+    if is_random(result.arm) or not drawn:
+        return None
+    nearest = min(drawn, key=lambda each: abs(each.kept_share - result.kept_share))
+    return nearest if abs(nearest.kept_share - result.kept_share) <= SAME_RATE else None
+
+
+def missing_controls(results: Sequence[ArmResult]) -> dict[str, str]:
+    """Return, by arm, the random arm at its rate that is not among the results.
+
+    What keeps every token has `full` for that, and what keeps none nothing.
+    """
+    shares: dict[str, list[float]] = defaultdict(list)
+    for result in results:
+        is_choice = SAME_RATE < result.kept_share < 1 - SAME_RATE and not is_random(result.arm)
+        if is_choice and control_of(result, results) is None:
+            shares[result.arm].append(result.kept_share)
+    return {arm: f"{RANDOM}@{fmean(each):.2f}" for arm, each in shares.items()}
+
+
+def _controls(results: Sequence[ArmResult]) -> dict[str, dict[int, ArmResult]]:
+    """Return the control of each arm and seed that has one."""
+    found: dict[str, dict[int, ArmResult]] = defaultdict(dict)
+    for result in results:
+        control = control_of(result, results)
+        if control is not None:
+            found[result.arm][result.seed] = control
+    return found
 
 
 def _values(seeds: dict[int, ArmResult], metric: Metric) -> dict[int, float]:
@@ -123,10 +168,3 @@ def _mean_passes(results: Sequence[ArmResult]) -> float:
 def _mean_seconds(results: Sequence[ArmResult]) -> float | None:
     known = [result.seconds for result in results if result.seconds is not None]
     return fmean(known) if len(known) == len(results) else None
-
-
-def _versus(arm: str, values: dict[str, dict[int, float]]) -> dict[str, Difference | None]:
-    return {
-        control: None if arm == control else paired_difference(values[arm], values.get(control, {}))
-        for control in CONTROLS
-    }

@@ -11,7 +11,8 @@ _COLUMNS = (
     *("passes", "x full", "sec"),
 )
 _NOTE = (
-    "+-: half the 95 % interval of the differences paired by seed (/n: of fewer pairs than seeds);",
+    "minus random: at the arm's own rate; +-: half the 95 % interval of the differences paired by",
+    "seed (/n: of fewer pairs than seeds);",
     "passes: cost in forward passes over the corpus; x full: relative to that of full.",
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from tokensieve.comparison.intervals import Difference
-from tokensieve.comparison.results import CONTROLS, FULL, RANDOM, ArmRow, Metric
+from tokensieve.comparison.results import FULL, RANDOM, ArmRow, Metric, is_random
 
 _FEW_SEEDS = 5  # with fewer, half an interval is more than 1.5 standard deviations
 
@@ -11,19 +11,21 @@ _FEW_SEEDS = 5  # with fewer, half an interval is more than 1.5 standard deviati
 def verdict(rows: Sequence[ArmRow], metric: Metric) -> str:
     """Return which arms beat random beyond the interval and which are worse, in a few sentences.
 
-    Beyond: the whole 95 % interval of the paired differences lies on one side of 0.
+    Random is that at the arm's own rate. Beyond: the whole 95 % interval of the paired differences
+    lies on one side of 0.
     """
     arms = {row.arm: row for row in rows}
-    cleaned = [row for row in rows if row.arm not in CONTROLS]
-    if RANDOM not in arms or not cleaned:
-        missing = "an arm that cleans" if RANDOM in arms else "the arm random"
+    cleaned = [row for row in rows if row.arm != FULL and not is_random(row.arm)]
+    has_random = any(map(is_random, arms))
+    if not has_random or not cleaned:
+        missing = "an arm that cleans" if has_random else "the arm random"
         return f"{metric.name}: nothing can be said without {missing}."
     against_random = {row.arm: row.versus[RANDOM] for row in cleaned}
     sentences = [
         _winners(against_random, metric),
         _others(against_random, metric),
         _against_full([arms[arm] for arm in _standing(against_random, metric, 1)], metric),
-        _full(arms.get(FULL), metric),
+        _full(arms.get(RANDOM), metric),
         _caution(against_random),
     ]
     return f"{metric.name}: " + " ".join(sentence for sentence in sentences if sentence)
@@ -60,13 +62,19 @@ def _figures(difference: Difference | None, metric: Metric) -> str:
 
 def _others(against: dict[str, Difference | None], metric: Metric) -> str:
     """Return a sentence for each other standing that an arm has."""
-    worse, same, unknown = (_standing(against, metric, wanted) for wanted in (-1, 0, None))
+    worse, same = (_standing(against, metric, wanted) for wanted in (-1, 0))
+    alone = [arm for arm, difference in against.items() if difference is None]
+    unknown = [arm for arm in _standing(against, metric, None) if arm not in alone]
     sentences = [
         f"{_listed(worse)} {_verb(worse, 'is', 'are')} worse than random." if worse else "",
         f"{_listed(same)} cannot be told from random." if same else "",
         f"{_listed(unknown)} {_verb(unknown, 'has', 'have')} no interval against random: it takes "
         "two seeds in common, and differences that are not all the same."
         if unknown
+        else "",
+        f"{_listed(alone)} {_verb(alone, 'has', 'have')} no random at the same rate and seed to "
+        "stand beside."
+        if alone
         else "",
     ]
     return " ".join(sentence for sentence in sentences if sentence)
@@ -84,12 +92,12 @@ def _against_full(winners: list[ArmRow], metric: Metric) -> str:
     return f"{_listed(too)} {_verb(too, 'beats', 'beat')} training on all tokens (full) too."
 
 
-def _full(full: ArmRow | None, metric: Metric) -> str:
-    """Return how training on every token stands against random."""
-    standing = side(full.versus[RANDOM], metric) if full else None
+def _full(random: ArmRow | None, metric: Metric) -> str:
+    """Return how training on every token stands against the arm random, which has fewer."""
+    standing = side(random.versus[FULL], metric) if random else None
     if standing is None:
         return ""
-    words = {1: "is better than", -1: "is worse than", 0: "cannot be told from"}
+    words = {1: "is worse than", -1: "is better than", 0: "cannot be told from"}
     return f"Training on all tokens (full) {words[standing]} random."
 
 

@@ -3,8 +3,10 @@
 Shapes: T = tokens of a corpus, K = kinds of noise.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -15,7 +17,9 @@ from tokensieve.noise.planting import KINDS
 
 @dataclass(frozen=True)
 class Finding:
-    """What a method found, as shares from 0 to 1; NaN where there is nothing to count."""
+    """What a method found, as shares from 0 to 1; NaN where there is nothing to count, as of a kind
+    that could not be planted.
+    """
 
     auroc: Mapping[str, float]
     """By kind: how likely it prefers a clean token to one of that noise. 0.5: as chance does."""
@@ -28,8 +32,19 @@ class Finding:
 
     @property
     def mean_auroc(self) -> float:
-        """Return the mean over the kinds."""
-        return float(np.mean(list(self.auroc.values())))
+        """Return the mean over the kinds that were planted; NaN if none was."""
+        return mean_known(list(self.auroc.values()))
+
+    @property
+    def mean_recall(self) -> float:
+        """Return the mean over the kinds that were planted; NaN if none was."""
+        return mean_known(list(self.recall.values()))
+
+
+def mean_known(values: Sequence[float]) -> float:
+    """Return the mean of those that are not NaN, NaN if there is none."""
+    known = [value for value in values if not math.isnan(value)]
+    return fmean(known) if known else math.nan
 
 
 def find_noise(
