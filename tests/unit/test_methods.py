@@ -207,8 +207,6 @@ def test_parameters_are_laid_over_the_defaults_and_wrong_ones_refused():
     with pytest.raises(SettingsError, match=r"the method rho has none \(got 'gamma'\)"):
         find_method("rho", {"gamma": 0.25})
     with pytest.raises(SettingsError, match=r"forgetting: t_min is above t_max\. Lower it"):
-        SettingsError, match=r"parameters of forgetting: t_min is above t_max\. Low"
-    ):
         find_method("forgetting", {"t_max": 0.1, "t_min": 0.2})
 
 
