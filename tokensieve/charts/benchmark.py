@@ -21,6 +21,9 @@ from tokensieve.charts.canvas import (
 
 _ROW_HEIGHT = 0.36
 _REST_HEIGHT = 1.5
+_STRAIGHT = 0.1
+"""Nats up to which the scale of losses is straight; beyond, it is logarithmic."""
+_TICKS = (-1.0, -0.1, -0.05, 0.0, 0.05, 0.1, 1.0)
 _MARKS = (("o", BLUE), ("s", VERMILLION), ("^", GREEN), ("D", PURPLE))
 """Of the kinds of noise in order: told apart by form, not by colour alone."""
 
@@ -90,12 +93,14 @@ def _colour(point: MethodPoint) -> str:
 
 
 def _label(left: Axes, right: Axes) -> None:
-    left.set_title("Finding planted noise: further right is better")
-    left.set_xlabel("AUROC by kind of noise, and the mean; 0.5 is chance")
+    left.set_title("Finding planted noise")
+    left.set_xlabel("AUROC by kind, and the mean   better \N{RIGHTWARDS ARROW}")
     left.axvline(0.5, color=INK, linewidth=1)
     left.set_xlim(-0.03, 1.03)
-    right.set_title("Training on the choice: further left is better")
-    right.set_xlabel("held-out loss minus random's at the same rate (nats)")
+    right.set_title("Training on the choice")
+    right.set_xlabel("loss minus random's at its rate (nats)   \N{LEFTWARDS ARROW} better")
+    right.set_xscale("symlog", linthresh=_STRAIGHT, linscale=2.0)
+    right.set_xticks(_TICKS, [f"{tick:g}" for tick in _TICKS])
     right.axvline(0.0, color=INK, linewidth=1)
     for panel in (left, right):
         panel.margins(x=0.06)
