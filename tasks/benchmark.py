@@ -152,10 +152,9 @@ def summarise_benchmark(
     rows = method_rows(results, {k: f for each in found for k, f in each.items()})
     runs = content_id({"runs": [each.run for each in compared]})
     picture = LocalStorage(settings.workspace).path(f"noise/benchmark-{runs}.png")
-    points = [_point(row) for row in rows]
+    points = [_point(row) for row in rows if "@" not in row.arm]
     show_picture("benchmark", "Methods against planted noise", benchmark_chart(points), picture)
-    notes = [WARMED_UP] if any(WARMED_UP in each.notes for each in compared) else []
-    benchmark = Benchmark(len(settings.seeds), rows, notes, str(picture))
+    benchmark = Benchmark(len(settings.seeds), rows, _notes(compared), str(picture))
     create_markdown_artifact(benchmark.markdown(), key="methods")
     return benchmark
 
@@ -165,6 +164,11 @@ def own_random_arms(settings: BenchmarkSettings, comparison: Comparison) -> tupl
     if RANDOM not in settings.arms:
         return ()
     return tuple(sorted(set(missing_controls(comparison.results).values())))
+
+
+def _notes(compared: Sequence[Comparison]) -> list[str]:
+    """Return what holds of each seed's comparison, and of the whole too."""
+    return [WARMED_UP] if any(WARMED_UP in each.notes for each in compared) else []
 
 
 def _finding(storage: LocalStorage, arm: Arm, label_T: Int8s) -> Finding:

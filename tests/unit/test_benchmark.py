@@ -9,6 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.benchmark import Benchmark
+from tasks.benchmark import _notes as notes_of
+from tasks.comparison import WARMED_UP, Comparison
+from tasks.comparison import _notes as notes_of_comparison
 from tests.tiny_plans import make_inputs
 from tokensieve.charts import MethodPoint, benchmark_chart
 from tokensieve.comparison import ArmResult, missing_controls
@@ -220,6 +224,31 @@ def test_a_second_of_looking_lets_a_good_benchmark_through(tmp_path):
     check_benchmark_given(benchmark_settings(inputs, arms=("oracle",), files=("hf://name",)))
     with pytest.raises(SettingsError, match=r"arms: there is no arm 'oracle@0\.3'"):
         check_benchmark_given(benchmark_settings(inputs, arms=("oracle@0.3",)))
+
+
+def test_it_is_told_which_random_is_missing_and_that_the_reference_has_seen_what_it_scores(
+    tmp_path,
+):
+    inputs = make_inputs(tmp_path)
+    noisy = NoisyDrop(Path(inputs.drop), Path(inputs.warmup))
+    results = [*RESULTS[:6], result("sieve", 0, 1.9, kept=0.9)]
+
+    for changes, is_warmed_up in (
+        ({}, True),
+        ({"arms": ("full", "random")}, False),
+        ({"reference": inputs.reference}, False),
+        ({"warmup": (inputs.warmup,)}, False),
+    ):
+        settings = benchmark_settings(inputs, **{"arms": ("random", "sieve"), **changes})
+        plan = plan_compare(compare_settings(settings, noisy, noisy.where, 0), on_gpu=False)
+        notes = notes_of_comparison(plan, results)
+        told = "sieve keeps another share than random: add the arm random@0.90 to compare it with."
+        assert told in notes
+        assert (WARMED_UP in notes) == is_warmed_up
+        comparison = Comparison("compare-0", 2.0, results, frozenset(), notes, "picture.png")
+        benchmark = Benchmark(1, method_rows(results, {}), notes_of([comparison]), "picture.png")
+        assert (WARMED_UP in str(benchmark)) == is_warmed_up
+        assert (WARMED_UP in benchmark.markdown()) == is_warmed_up
 
 
 def test_the_noisy_corpus_is_that_of_the_comparison(tmp_path):

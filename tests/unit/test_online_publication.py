@@ -86,6 +86,20 @@ def test_a_training_reads_what_its_method_looks_at_and_how_it_was_set(made):
     assert data.weight_T.reshape(6, 4).sum(axis=1).tolist() == [3, 3, 3, 0, 3, 3]
 
 
+def test_members_of_a_combination_choose_in_training_in_the_scope_that_was_asked_for(
+    init, tmp_path
+):
+    asked = {"method": "combine", "parameters": {"methods": ["rho-1", "profit"]}}
+    for scope in (None, "sample"):
+        step = tiny_chosen_step(
+            LocalStorage(tmp_path / str(scope)),
+            str(init),
+            SETTINGS,
+            SelectionSettings(**asked, scope=scope),
+        )
+        assert read_training_data(step.artifact).step_method.settings.scope == scope
+
+
 def test_the_last_weight_of_every_token_is_on_record_and_null_where_there_was_no_choice(made):
     rows = read(made[1], "decisions")
 
