@@ -30,8 +30,9 @@ def _create_artifact_views(
             create_view(
                 connection, "rejected", f"rejected_{artifact}", corpus=artifact, files=files
             )
-        elif part == "shards":
-            create_view(connection, "parquet", f"{kind}_{artifact}", files=files)
+        elif part in ("shards", "decisions"):
+            name = kind if part == "shards" else part
+            create_view(connection, "parquet", f"{name}_{artifact}", files=files)
     return rejected
 
 
@@ -39,7 +40,7 @@ def _create_round_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Create a view of each round's samples; return their names."""
     views: list[str] = []
     rounds = run(connection, "list_rounds").fetchall()
-    for number, (name, round, corpus, selection) in enumerate(rounds):
+    for number, (name, round, corpus, selection, deciding) in enumerate(rounds):
         view = f"samples_{number}"
         create_view(
             connection,
@@ -52,26 +53,30 @@ def _create_round_views(connection: duckdb.DuckDBPyConnection) -> list[str]:
             selection=f"artifact.selections_{selection}",
         )
         scores = run(connection, "list_round_scores", run=name, round=round).fetchall()
-        views.append(f"artifact.{_with_scores(connection, view, scores)}")
+        named = "_\\0"  # DuckDB puts the name of the column there
+        more = [(f"{role}{named}", f"artifact.scores_{id}") for role, id in scores]
+        more += [("decided", f"artifact.decisions_{deciding}")] if deciding else []
+        views.append(f"artifact.{_with_more(connection, view, more)}")
     return views
 
 
-def _with_scores(
-    connection: duckdb.DuckDBPyConnection, view: str, scores: list[tuple[str, str]]
+def _with_more(
+    connection: duckdb.DuckDBPyConnection, view: str, more: list[tuple[str, str]]
 ) -> str:
-    """Create views that add the scores, role by role, to the samples of a round; return the last.
+    """Create views that add columns to the samples of a round; return the last.
 
-    A view of its own for each role, so that the statement is the same for any number of them.
+    `more`: what the columns are called, and the view that they are in. A view of its own for each,
+    so that the statement is the same for any number of them.
     """
-    for number, (role, id) in enumerate(scores):
+    for number, (pattern, added) in enumerate(more):
         wider = f"{view}_{number}"
         create_view(
             connection,
             "round_scores",
             wider,
-            pattern=f"{role}_\\0",  # DuckDB puts the name of the column there
+            pattern=pattern,
             samples=f"artifact.{view}",
-            scores=f"artifact.scores_{id}",
+            scores=added,
         )
         view = wider
     return view

@@ -10,7 +10,7 @@ from tokensieve.errors import ConflictError, DamagedError, InputError
 from tokensieve.storage import LocalStorage
 
 INDEX_KEY = "index/tokensieve.duckdb"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Raised when schema/ or views/ change; an index of an older one is made anew."""
 
 REBUILD = "Run `tokensieve index --rebuild` to make it anew from the artifacts."

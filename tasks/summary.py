@@ -34,7 +34,7 @@ class Summary:
     places: dict[str, str]
     """Where the dataset, the scores, the model and the index lie."""
     later: str = ""
-    """What the method still decides while a model is trained; empty if nothing."""
+    """What the method decides while a model is trained; empty if nothing."""
 
     def __str__(self) -> str:
         """Return the summary for the terminal."""
@@ -106,7 +106,7 @@ def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
         sources = sql.rows(sql.run(connection, "list_sources", **names))
         reasons = sql.rows(sql.run(connection, "list_reasons", **names))
     made = round.artifacts(storage)
-    later = _later(made["selection"])
+    later = _later(made["selection"], is_decided=stats["candidate_tokens"] is not None)
     summary = Summary(run.name, stats, sources, reasons, _places(storage, made), later)
     create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
@@ -114,9 +114,11 @@ def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
     return summary
 
 
-def _later(selection: Artifact) -> str:
+def _later(selection: Artifact, is_decided: bool) -> str:
     """Return what is decided only when a model is trained on the selection."""
     method = find_method(selection.plan["method"], selection.plan["parameters"])
+    if is_decided:
+        return f"{method.name} chose at every step of the training; counted is its last epoch"
     if method.each_step:
         return f"of these, {method.name} chooses anew at every step of a training"
     if method.reweigh is not None:

@@ -56,6 +56,25 @@ def finish_second_round(run: Run, corpus: Artifact) -> Round:
     return finish_trained_round(run, 1, (part, scores, selection, model), outcome)
 
 
+def chosen_in_training(
+    storage: LocalStorage, second: tuple[float | None, ...] = (None, 1, 0, 1)
+) -> None:
+    """Finish two rounds over A and B whose trainings decided at each step on what they keep."""
+    corpus = make_corpus(storage, [[A], [B]])
+    of_run = begin_run(
+        storage, "online-1", flow="evolve", corpora={"drop": corpus.id}, num_rounds=2
+    )
+    for number, of_a in enumerate(((None, 1, 0, 0), second)):
+        scores = {"base": make_scores(corpus, "base", [[1.0, 2.0, 3.0], [4.0, 5.0]])}
+        unscorable = [[False] * 3, [True, False]]
+        selection = make_selection(corpus, [[1, 1, 1], [0, 1]], unscorable, scores)
+        decided = {"a": of_a, "b": [None, None, 0.0]}
+        steps = [Step(1.5, 1, 4, scored_tokens=7)]
+        model = make_model(storage, selection, steps, seed=number, decided=decided)
+        outcome = Outcome(promoted=True, reason="better", loss_before=None, loss_after=None)
+        finish_trained_round(of_run, number, (corpus, scores, selection, model), outcome)
+
+
 def finish_trained_round(
     run: Run,
     number: int,

@@ -147,12 +147,20 @@ class Step:
     tokens: int
     learning_rate: float = 0.5
     gradient_norm: float | None = None
+    scored_tokens: int = 0
 
 
 def make_model(
-    storage: LocalStorage, selection: Artifact, steps: Sequence[Step], seed: int = 0
+    storage: LocalStorage,
+    selection: Artifact,
+    steps: Sequence[Step],
+    seed: int = 0,
+    decided: Mapping[str, Sequence[float | None]] | None = None,
 ) -> Artifact:
-    """Return a committed model trained on the selection, with a folder that holds no model."""
+    """Return a committed model trained on the selection, with a folder that holds no model.
+
+    `decided`: what each token of each sample weighed last, if that was decided at each step.
+    """
     plan = {
         "kind": "models",
         "num_shards": 1,
@@ -161,7 +169,7 @@ def make_model(
         "init": "feed",
         "precision": "float32",
         "device": "cpu",
-        "training": {"seed": seed, "content": repr(steps)},
+        "training": {"seed": seed, "content": repr([steps, decided])},
     }
     model = Artifact(storage, "models", plan)
     model.declare()
@@ -172,12 +180,29 @@ def make_model(
         "steps": len(steps),
         "skipped_steps": sum(step.loss is None for step in steps),
         "tokens": sum(step.tokens for step in steps),
+        "scored_tokens": sum(step.scored_tokens for step in steps),
     }
+    tables = {"steps": _steps_table(steps)}
+    if decided is not None:
+        columns = {"sample_id": list(decided), "weight": list(decided.values())}
+        types = {"sample_id": pa.string(), "weight": pa.list_(pa.float32())}
+        tables["decisions"] = pa.table(columns, pa.schema(types))
+        counts |= _decided_counts(decided)
     with storage.scratch() as scratch:
         (scratch / "config.json").write_text("{}")
-        model.publish(0, {"steps": _steps_table(steps)}, counts, {"model": scratch})
+        model.publish(0, tables, counts, {"model": scratch})
     model.commit({"fingerprint": f"content of {model.id}"})
     return model
+
+
+def _decided_counts(decided: Mapping[str, Sequence[float | None]]) -> dict[str, int]:
+    chosen = [[w for w in weights if w is not None] for weights in decided.values()]
+    return {
+        "samples": len(decided),
+        "trained_samples": sum(any(weights) for weights in chosen),
+        "kept_tokens": sum(weight > 0 for weights in chosen for weight in weights),
+        "candidate_tokens": sum(map(len, chosen)),
+    }
 
 
 def make_part(whole: Artifact, shards: Sequence[Sequence[Sample]]) -> Artifact:
@@ -263,6 +288,7 @@ def _steps_table(steps: Sequence[Step]) -> pa.Table:
         "kept_tokens": pa.int64(),
         "tokens": pa.int64(),
         "gradient_norm": pa.float64(),
+        "scored_tokens": pa.int64(),
     }
     return pa.Table.from_pylist(rows, schema=pa.schema(types))
 

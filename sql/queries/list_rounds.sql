@@ -1,8 +1,12 @@
--- Every round of the index, with the ids of its corpus and selection.
+-- Every round of the index, with the ids of its corpus and selection, and of the model whose training
+-- decided on its tokens at each step; NULL if none did.
 SELECT
-    run,
-    round,
-    corpus,
-    selection
+    rounds.run,
+    rounds.round,
+    rounds.corpus,
+    rounds.selection,
+    deciding.model
 FROM rounds
-ORDER BY run, round;
+LEFT JOIN trainings AS deciding
+    ON rounds.model = deciding.model AND deciding.candidate_tokens IS NOT NULL
+ORDER BY rounds.run, rounds.round;

@@ -5,6 +5,7 @@ SELECT
     learning_rate,
     kept_tokens,
     tokens,
+    scored_tokens,
     gradient_norm,
     seconds,
     tokens_per_second

@@ -1,5 +1,6 @@
 -- Summarise the round at hand, counts and influence together. The CHECKs of the table are the
--- proof that nothing was lost: what the shards hold must be what the COMMITs declare.
+-- proof that nothing was lost: what the shards hold must be what the COMMITs declare. Where the
+-- training of the round decided at each step, kept and dropped is what it decided last.
 -- In: $run, $round; the staged and summarised round; rounds, round_scores, counts and duplicates.
 INSERT INTO round_stats BY NAME
 WITH declared AS (
@@ -10,6 +11,10 @@ WITH declared AS (
         sum(value) FILTER (WHERE artifact = selection AND name = 'empty_samples') AS empty_samples,
         sum(value) FILTER (WHERE artifact = selection AND name = 'train_samples') AS train_samples,
         sum(value) FILTER (WHERE artifact = selection AND name = 'dropped_tokens') AS dropped,
+        sum(value) FILTER (WHERE artifact = model AND name = 'candidate_tokens') AS candidates,
+        sum(value) FILTER (WHERE artifact = model AND name = 'kept_tokens') AS decided,
+        sum(value) FILTER (WHERE artifact = model AND name = 'samples')
+        - sum(value) FILTER (WHERE artifact = model AND name = 'trained_samples') AS untrained,
         sum(value) FILTER (WHERE artifact = selection AND name = 'unscorable_tokens') AS unscorable
     FROM rounds CROSS JOIN counts
     WHERE run = $run AND round = $round
@@ -58,13 +63,16 @@ SELECT
     coalesce(declared.quarantined_rows, 0) AS quarantined_rows,
     coalesce(declared.skipped_rows, 0) + repeated.num_rows AS skipped_rows,
     sampled.samples,
-    declared.empty_samples,
+    CASE
+        WHEN declared.candidates IS NULL THEN declared.empty_samples ELSE declared.untrained
+    END AS empty_samples,
     declared.train_samples,
     sampled.tokens,
     coalesce(summaries.response_tokens, 0) AS response_tokens,
     coalesce(summaries.kept_tokens, 0) AS kept_tokens,
     unlearned.tokens AS unlearned_tokens,
-    declared.dropped AS dropped_tokens,
+    declared.candidates AS candidate_tokens,
+    declared.dropped + coalesce(declared.candidates - declared.decided, 0) AS dropped_tokens,
     declared.unscorable AS unscorable_tokens,
     coalesce(summaries.influence_tokens, 0) AS influence_tokens,
     non_finite.tokens AS non_finite_tokens,

@@ -8,6 +8,7 @@ SELECT
     learning_rate,
     kept_tokens,
     tokens,
+    scored_tokens,
     gradient_norm,
     seconds,
     tokens / nullif(seconds, 0) AS tokens_per_second

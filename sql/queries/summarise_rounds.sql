@@ -26,6 +26,7 @@ SELECT
     rounds.round,
     rounds.model,
     stats.response_tokens,
+    stats.candidate_tokens,
     stats.kept_tokens,
     stats.kept_share,
     stats.positive_share,
@@ -49,7 +50,8 @@ SELECT
     costs.selecting_seconds,
     costs.training_seconds,
     costs.scored_tokens,
-    trainings.tokens AS trained_tokens
+    trainings.tokens AS trained_tokens,
+    trainings.scored_tokens AS scored_in_training
 FROM rounds
 INNER JOIN round_stats AS stats ON rounds.run = stats.run AND rounds.round = stats.round
 LEFT JOIN overlap_stats

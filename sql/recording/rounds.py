@@ -103,7 +103,7 @@ def _record_statistics(
 def _record_overlap(
     connection: duckdb.DuckDBPyConnection, storage: LocalStorage, of_run: Run, round: Round
 ) -> None:
-    """Compare the round's selection with that of the round before, if they share samples."""
+    """Compare what the round kept with what the round before did, if they share samples."""
     name, number = of_run.name, round.round
     if run(connection, "count_shared_samples", run=name, round=number).fetchall() == [(0,)]:
         return
@@ -111,7 +111,8 @@ def _record_overlap(
     run(connection, "create_staged_choices")
     for each in (before, round):
         made = each.artifacts(storage)
-        steps = {step: committed(made[step]) for step in ("corpus", "selection")}
+        wanted = ("corpus", "selection", "model")
+        steps = {step: committed(made[step]) for step in wanted if step in made}
         stage_choices(connection, steps, is_before=each is before)
     run(connection, "record_overlap_stats", run=name, round=number)
     run(connection, "drop_staged_choices")

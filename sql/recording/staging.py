@@ -4,6 +4,7 @@ Shapes: N = samples of a shard, T = all their tokens one after another.
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,24 +20,49 @@ from tokensieve.errors import DamagedError
 
 _STAGED = ("samples", "tokens", "attributes", "reasons")
 _REASON = "reason"
+_DECIDED = "decided"
+_FINAL = "final_weight"
 _ALWAYS = ("base_nll", "reference_nll", _REASON)
 """Columns that statements name, whether or not the round has them."""
 Columns = dict[str, NDArray[Any]]
+
+
+class Decisions:
+    """What each token of a corpus last weighed in the training of a round, if that was decided at
+    each step.
+    """
+
+    def __init__(self, steps: dict[str, Committed]) -> None:
+        """Read it, verified: 4 bytes of memory for each token."""
+        self._table, self._num_read = None, 0
+        if "model" in steps:
+            model, [receipt] = steps["model"].artifact, steps["model"].commit.receipts
+            if "decisions" in receipt.files:
+                self._path = model.storage.path(receipt.files["decisions"].key)
+                self._table = model.read_table(receipt, "decisions")
+
+    def next(self, shard: Shard) -> Columns:
+        """Return the column of the shard after those before; none if nothing was decided."""
+        if self._table is None:
+            return {}
+        rows = self._table.slice(self._num_read, shard.num_samples)
+        self._num_read += shard.num_samples
+        return {_DECIDED: _checked_column(rows, "weight", shard, self._path)}
 
 
 def stage_round(connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed]) -> None:
     """Fill the temporary tables of _STAGED, one shard in memory at a time."""
     for name in _STAGED:
         run(connection, f"create_staged_{name}")
-    num_samples = 0
+    num_samples, decisions = 0, Decisions(steps)
     for number, shard in _shards(steps["corpus"]):
         sample_N = np.arange(num_samples, num_samples + shard.num_samples, dtype=np.int32)
         num_samples += shard.num_samples
-        columns = _said_of_tokens(steps, number, shard)
+        columns = _said_of_tokens(steps, number, shard) | decisions.next(shard)
         tokens = _tokens_table(shard, sample_N, columns)
         run_given(connection, "stage_samples", _samples_table(shard, sample_N))
         run_given(connection, "stage_tokens", tokens)
-        run_given(connection, "stage_attributes", tokens.select(_numbers(columns)))
+        run_given(connection, "stage_attributes", tokens.select([*_numbers(columns), _FINAL]))
         run_given(connection, "stage_reasons", tokens)
 
 
@@ -44,9 +70,11 @@ def stage_choices(
     connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed], is_before: bool
 ) -> None:
     """Add to staged_choices what a round kept: the one at hand, or the one before it."""
+    decisions = Decisions(steps)
     for number, shard in _shards(steps["corpus"]):
-        weight_T = _lists(steps["selection"], number, shard, ["weight"])["weight"]
-        run_given(connection, "stage_choices", _choices_table(shard, weight_T), is_before=is_before)
+        columns = _lists(steps["selection"], number, shard, ["weight"]) | decisions.next(shard)
+        choices = _choices_table(shard, _final_weights(columns))
+        run_given(connection, "stage_choices", choices, is_before=is_before)
 
 
 def _shards(corpus: Committed) -> Iterator[tuple[int, Shard]]:
@@ -71,10 +99,15 @@ def _lists(each: Committed, number: int, shard: Shard, names: list[str] | None =
     wanted = names and ["sample_id", *names]
     table = each.artifact.read_table(receipt, "shards", columns=wanted)
     found = [each.name for each in table.schema if _is_of_tokens(each)]
+    path = each.artifact.storage.path(receipt.files["shards"].key)
+    return {name: _checked_column(table, name, shard, path) for name in found}
+
+
+def _checked_column(table: pa.Table, name: str, shard: Shard, path: Path) -> NDArray[Any]:
+    """Return a column over the shard's tokens; DamagedError names the file if it is not along."""
     try:
-        return {name: score_column(table, name, shard) for name in found}
+        return score_column(table, name, shard)
     except DamagedError as error:
-        path = each.artifact.storage.path(receipt.files["shards"].key)
         raise DamagedError(f"{path}: {error}") from None
 
 
@@ -110,7 +143,15 @@ def _tokens_table(shard: Shard, sample_N: Int32s, columns: Columns) -> pa.Table:
     for name in dict.fromkeys([*_ALWAYS, *columns]):
         type = pa.string() if name == _REASON else pa.float32()
         table[name] = _of_response(columns.get(name), response_T, type)
+    table[_FINAL] = _of_response(_final_weights(columns), response_T, pa.float32())
     return pa.table(table)
+
+
+def _final_weights(columns: Columns) -> Float32s:
+    """Return what each token weighed in the end: what its training decided, or the selection."""
+    weight_T: Float32s = columns["weight"]
+    decided_T = columns.get(_DECIDED, weight_T)
+    return np.where(np.isnan(decided_T), weight_T, decided_T)
 
 
 def _of_response(values_T: NDArray[Any] | None, response_T: Bools, type: pa.DataType) -> pa.Array:

@@ -11,7 +11,15 @@ from tokensieve.errors import DamagedError
 from tokensieve.timings import step_seconds, timings
 
 _MADE_OF = ("corpus", "selection", "init", "precision", "device")
-_COUNTED = ("samples", "trained_samples", "kept_tokens", "steps", "skipped_steps", "tokens")
+_COUNTED = (
+    "samples",
+    "trained_samples",
+    "kept_tokens",
+    "steps",
+    "skipped_steps",
+    "tokens",
+    "scored_tokens",
+)
 
 
 def record_training(connection: duckdb.DuckDBPyConnection, model: Committed) -> None:
@@ -26,6 +34,7 @@ def record_training(connection: duckdb.DuckDBPyConnection, model: Committed) -> 
         **{key: plan[key] for key in _MADE_OF},
         "settings": json.dumps(plan["training"], sort_keys=True),
         **{key: totals[key] for key in _COUNTED},
+        "candidate_tokens": totals.get("candidate_tokens"),
         "seconds": cost_of([model.artifact])["seconds"],
     }
     insert(connection, "record_training", [row])

@@ -1,4 +1,6 @@
--- What each round found. Only response tokens are counted where nothing else is said.
+-- What each round found. Only response tokens are counted where nothing else is said. A token is
+-- kept if its weight is above 0: the weight of the selection, or if the round has trained a model
+-- with a method that acts at each step, what the training decided on the token last.
 -- Influence is base nll - reference nll in nats: positive where the reference improved. It is NULL
 -- where a score is missing, and then takes part in no mean, share or quantile.
 -- influence_pNN is the smallest influence that at least NN % of the tokens do not exceed.
@@ -13,7 +15,8 @@ CREATE TABLE round_stats (
     train_samples BIGINT NOT NULL,  -- in the training view
     tokens BIGINT NOT NULL,  -- prompts and templates included
     response_tokens BIGINT NOT NULL,
-    kept_tokens BIGINT NOT NULL,  -- weight > 0
+    candidate_tokens BIGINT,  -- decided on at each step of the training; NULL: there was no such
+    kept_tokens BIGINT NOT NULL,
     unlearned_tokens BIGINT NOT NULL,  -- weight < 0
     dropped_tokens BIGINT NOT NULL,
     unscorable_tokens BIGINT NOT NULL,  -- took no part in the selection
@@ -37,6 +40,7 @@ CREATE TABLE round_stats (
     CHECK (
         response_tokens = kept_tokens + unlearned_tokens + dropped_tokens + unscorable_tokens
     ),
+    CHECK (candidate_tokens = kept_tokens + dropped_tokens),
     CHECK (one_sided_tokens <= non_finite_tokens),
     CHECK (train_samples <= samples)
 );
@@ -139,7 +143,7 @@ CREATE TABLE attribute_stats (
     attribute VARCHAR NOT NULL,  -- a column of the tokens view
     tokens BIGINT NOT NULL,  -- that have it
     mean DOUBLE,
-    kept_mean DOUBLE,  -- weight > 0
+    kept_mean DOUBLE,
     dropped_mean DOUBLE,  -- weight 0: dropped, or unscorable
     unlearned_mean DOUBLE,  -- weight < 0
     PRIMARY KEY (run, round, attribute)

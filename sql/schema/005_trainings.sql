@@ -10,10 +10,12 @@ CREATE TABLE trainings (
     settings VARCHAR NOT NULL,  -- JSON
     samples BIGINT NOT NULL,  -- of the corpus
     trained_samples BIGINT NOT NULL CHECK (trained_samples <= samples),  -- with a weight
-    kept_tokens BIGINT NOT NULL,  -- with a weight, of one epoch
+    candidate_tokens BIGINT,  -- that were decided on at each step; NULL: the selection decided
+    kept_tokens BIGINT NOT NULL,  -- with a weight, of one epoch; decided at each step: of the last
     steps BIGINT NOT NULL,  -- optimizer steps, skipped ones included
     skipped_steps BIGINT NOT NULL CHECK (skipped_steps <= steps),
     tokens BIGINT NOT NULL,  -- run through the model, padding excluded
+    scored_tokens BIGINT NOT NULL,  -- run through it besides, to decide at each step
     seconds DOUBLE  -- over all processes that worked on it; NULL: not known
 );
 
@@ -24,6 +26,7 @@ CREATE TABLE training_steps (
     learning_rate DOUBLE NOT NULL,
     kept_tokens BIGINT NOT NULL,
     tokens BIGINT NOT NULL,  -- run through the model
+    scored_tokens BIGINT NOT NULL,  -- run through it before, to decide on the step
     gradient_norm DOUBLE,  -- before clipping; NULL: not measured
     seconds DOUBLE,  -- the mean, if a crash made it be done again; NULL: not known
     tokens_per_second DOUBLE,

@@ -15,7 +15,8 @@ CREATE TABLE artifact.no_samples (
     base_entropy FLOAT[],
     reference_nll FLOAT[],
     reference_entropy FLOAT[],
-    weight FLOAT[]
+    weight FLOAT[],
+    decided FLOAT[]
 );
 
 CREATE TABLE artifact.no_rejected (

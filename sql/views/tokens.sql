@@ -2,7 +2,9 @@
 -- clause: only their files are then read.
 -- nll and entropy in nats, NULL where there is no score. Influence in nats: base - reference,
 -- positive where the reference improved. weight above 0: kept, below 0: unlearned, 0: dropped or
--- unscorable. Columns that not every method has come last.
+-- unscorable. decided: what the round's training decided on the token last, if its method acts at
+-- each step; the weight then says only that it could be chosen. Columns that not every method has
+-- come last.
 CREATE OR REPLACE VIEW tokens AS
 WITH positions AS (
     SELECT

@@ -8,6 +8,7 @@ from tasks.history import describe_history
 from tests.tiny_runs import (
     begin_comparison,
     begin_evolving_run,
+    chosen_in_training,
     finish_first_round,
     finish_second_round,
 )
@@ -57,6 +58,15 @@ def test_each_round_has_a_line_and_each_verdict_its_reason(storage, evolved):
         "round 0: promoted (the first reference)",
         "round 1: rejected (worse)",
     ]
+
+
+def test_a_round_that_chose_in_training_kept_what_it_chose(storage):
+    chosen_in_training(storage)
+    update_index(storage)
+
+    lines = describe_history(storage, "online-1").splitlines()
+
+    assert [line.split()[1:3] for line in lines[3:5]] == [["20.0", "%"], ["40.0", "%"]]
 
 
 def test_the_lines_fit_a_terminal_and_are_ascii(storage, evolved):

@@ -85,6 +85,7 @@ def test_a_round_is_summarised_in_numbers_that_numpy_confirms(storage):
         "response_tokens": 7,
         "kept_tokens": 2,
         "unlearned_tokens": 1,
+        "candidate_tokens": None,
         "dropped_tokens": 3,
         "unscorable_tokens": 1,
         "influence_tokens": 6,

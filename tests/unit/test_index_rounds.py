@@ -10,6 +10,7 @@ from tests.tiny_runs import (
     A,
     begin_comparison,
     begin_evolving_run,
+    chosen_in_training,
     finish_first_round,
     finish_second_round,
     finish_trained_round,
@@ -173,7 +174,7 @@ def test_a_training_is_recorded_with_what_it_was_made_of(storage, evolved):
     ) == [
         (
             *(first.model, f"content of {first.model}", first.corpus, first.selection),
-            *("feed", "float32", "cpu", 4, 3, 5, 3, 1, 11, 3.0, True),
+            *("feed", "float32", "cpu", 4, 3, None, 5, 3, 1, 11, 0, 3.0, True),
         )
     ]
 
@@ -186,11 +187,11 @@ def test_every_optimizer_step_is_recorded_with_its_speed(storage, evolved):
         untimed = run(connection, "list_training_steps", model=second.model).fetchall()
 
     assert steps == [
-        (1, None, 0.5, 0, 0, None, 0.5, 0.0),
-        (2, 2.0, 0.5, 3, 6, None, 1.0, 6.0),
-        (3, 1.5, 0.25, 2, 5, 4.0, 0.25, 20.0),
+        (1, None, 0.5, 0, 0, 0, None, 0.5, 0.0),
+        (2, 2.0, 0.5, 3, 6, 0, None, 1.0, 6.0),
+        (3, 1.5, 0.25, 2, 5, 0, 4.0, 0.25, 20.0),
     ]
-    assert untimed == [(1, 1.25, 0.5, 2, 4, None, None, None)]
+    assert untimed == [(1, 1.25, 0.5, 2, 4, 0, None, None, None)]
 
 
 def test_a_step_that_was_done_again_took_the_mean_of_its_times():
@@ -269,6 +270,7 @@ def test_the_rounds_of_a_run_are_summarised_in_one_row_each(storage, evolved):
         "round": 1,
         "model": evolved[1].model,
         "response_tokens": 3,
+        "candidate_tokens": None,
         "kept_tokens": 2,
         "kept_share": 2 / 3,
         "positive_share": 2 / 3,
@@ -293,6 +295,7 @@ def test_the_rounds_of_a_run_are_summarised_in_one_row_each(storage, evolved):
         "training_seconds": None,
         "scored_tokens": 5,
         "trained_tokens": 4,
+        "scored_in_training": 0,
     }
     assert (first["first_loss"], first["last_loss"], first["skipped_steps"]) == (2.0, 1.5, 1)
     assert (first["overlap"], first["influence_p50"], first["seconds"]) == (None, None, 3.0)
@@ -401,4 +404,62 @@ def test_a_corpus_that_is_not_finished_though_its_round_is_stops_the_index(stora
     storage.path(f"{corpus.key}/COMMIT.json").unlink()
 
     with pytest.raises(DamagedError, match=f"{corpus.key}/COMMIT.json: is missing"):
+        update_index(storage)
+
+
+def test_what_a_training_decided_is_what_its_round_kept(storage):
+    chosen_in_training(storage)
+    update_index(storage)
+
+    columns = "candidate_tokens, kept_tokens, dropped_tokens, unscorable_tokens, kept_share"
+    assert rows(
+        storage, f"SELECT round, {columns}, empty_samples FROM round_stats ORDER BY round"
+    ) == [(0, 4, 1, 3, 1, 1 / 5, 1), (1, 4, 2, 2, 1, 2 / 5, 1)]
+    assert rows(
+        storage, "SELECT sample_id, kept_tokens FROM sample_stats WHERE round = 1 ORDER BY ALL"
+    ) == [("a", 2), ("b", 0)]
+    assert rows(
+        storage,
+        "SELECT kept_mean, dropped_mean FROM attribute_stats "
+        "WHERE round = 1 AND attribute = 'base_nll'",
+    ) == [(2.0, (2.0 + 4.0 + 5.0) / 3)]
+    assert rows(
+        storage,
+        "SELECT shared_tokens, kept_before, kept_now, kept_both FROM overlap_stats ORDER BY source",
+    ) == [(3, 1, 2, 1), (2, 0, 0, 0), (5, 1, 2, 1)]
+
+
+def test_every_token_says_what_the_training_decided_on_it(storage):
+    chosen_in_training(storage)
+    update_index(storage)
+
+    assert rows(
+        storage,
+        "SELECT sample_id, position, weight, decided FROM tokens WHERE round = 1 ORDER BY ALL",
+    ) == [("a", 1, 1, 1), ("a", 2, 1, 0), ("a", 3, 1, 1), ("b", 1, 0, None), ("b", 2, 1, 0)]
+    assert rows(storage, "SELECT decided FROM samples WHERE round = 0 AND sample_id = 'a'") == [
+        ([None, 1.0, 0.0, 0.0],)
+    ]
+
+
+def test_a_selection_that_stands_has_no_decisions(storage, evolved):
+    assert rows(storage, "SELECT DISTINCT decided FROM tokens") == [(None,)]
+    assert rows(storage, "SELECT DISTINCT candidate_tokens FROM round_stats") == [(None,)]
+    assert rows(storage, "SELECT DISTINCT candidate_tokens FROM trainings") == [(None,)]
+
+
+def test_the_passes_that_decide_are_counted_with_the_training(storage):
+    chosen_in_training(storage)
+    update_index(storage)
+
+    assert rows(
+        storage, "SELECT candidate_tokens, kept_tokens, tokens, scored_tokens FROM trainings"
+    ) == [(4, 1, 4, 7), (4, 2, 4, 7)]
+    assert rows(storage, "SELECT DISTINCT scored_tokens FROM training_steps") == [(7,)]
+
+
+def test_decisions_that_are_not_along_the_corpus_are_damage(storage):
+    chosen_in_training(storage, second=(None, 1, 0))
+
+    with pytest.raises(DamagedError, match=r"decisions.*: .* are not the samples of the corpus"):
         update_index(storage)

@@ -72,12 +72,12 @@ def test_every_column_of_every_role_and_of_the_selection_stands_in_the_views(sto
     assert columns_of(storage, "samples") == [
         *("run", "round", "corpus", "sample_id", "source", "input_ids", "response", "turn"),
         *("base_nll", "base_entropy", "reference_nll", "reference_entropy", "weight"),
-        *("score", "novelty", "reason", "external_quality"),
+        *("decided", "score", "novelty", "reason", "external_quality"),
     ]
     assert columns_of(storage, "tokens") == [
         *("run", "round", "sample_id", "source", "position", "turn", "token_id", "text"),
         *("base_nll", "reference_nll", "influence", "base_entropy", "reference_entropy"),
-        *("weight", "score", "novelty", "reason", "external_quality"),
+        *("weight", "decided", "score", "novelty", "reason", "external_quality"),
     ]
     assert rows(
         storage,
@@ -326,6 +326,7 @@ def test_a_token_is_explained_with_all_that_is_known_of_it(storage):
         "base_entropy": None,
         "reference_entropy": None,
         "weight": -0.5,
+        "decided": None,
         "score": 0.0,
         "novelty": None,
         "reason": "noise, novelty",

@@ -14,6 +14,7 @@ import torch
 
 from tasks.comparison import _kept_share as kept_share
 from tasks.comparison import _scored_tokens as scored_tokens
+from tasks.summary import _later as later
 from tasks.training import _samples_lines as samples_lines
 from tests.scripts import REPOSITORY
 from tests.tiny_models import build_tiny_model
@@ -137,6 +138,17 @@ def test_an_arm_keeps_what_was_kept_in_training(made):
     assert kept_share([step.selection], [model]) == 7 / 18
     assert kept_share([step.selection], []) == 15 / 18
     assert Verification(model.storage).damages == []
+
+
+def test_a_summary_says_when_such_a_method_chooses_and_whether_it_has(made):
+    selection = made[0].selection
+
+    assert later(selection, is_decided=False) == (
+        "of these, rho-1 chooses anew at every step of a training"
+    )
+    assert later(selection, is_decided=True) == (
+        "rho-1 chose at every step of the training; counted is its last epoch"
+    )
 
 
 def scores_of_tokens(storage: LocalStorage, tokens: int, **plan: str) -> Artifact:

@@ -10,6 +10,7 @@ STATS = {
     "quarantined_rows": 1,
     "skipped_rows": 0,
     "response_tokens": 20_007,
+    "candidate_tokens": None,
     "kept_tokens": 5,
     "unlearned_tokens": 0,
     "dropped_tokens": 20_000,

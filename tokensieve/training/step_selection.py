@@ -1,11 +1,11 @@
 """Selection inside training: at every step, by what the model then says of the step's samples.
 
 The samples are scored as one shard, in the order of the corpus, before the step's first backward
-pass. So a share of the dataset is a share of the whole step, and how the step is cut into passes and
-how many processes share them changes the numbers by rounding only: a token can change sides if it
-lies as near to the threshold as that. Losses were seen to move by 0.000004 nats in float32, and by
-0.07 in bfloat16. Where the model says the same as the one it is compared with, so that every number
-is made of rounding, the methods see to it that none decides.
+pass. So a share of the dataset is a share of the whole step, and how the step is cut into passes
+and how many processes share them changes the numbers by rounding only: a token can change sides if
+it lies as near to the threshold as that. Losses were seen to move by 0.000004 nats in float32, and
+by 0.07 in bfloat16. Where the model says the same as the one it is compared with, so that every
+number is made of rounding, the methods see to it that none decides.
 
 Shapes: T = tokens of the corpus, S = tokens of a step's samples, C = columns.
 """
