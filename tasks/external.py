@@ -1,5 +1,8 @@
 """Take numbers that were made elsewhere as scores of a corpus."""
 
+import sys
+from collections.abc import Mapping
+
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
@@ -20,11 +23,13 @@ def take_scores(step: ExternalStep) -> Commit:
     scores, log = step.artifact, get_run_logger()
     scores.declare()
     commit = scores.committed()
-    if commit is not None:
+    if commit is None:
+        with timed(scores):
+            commit = _taken(step)
+    else:
         log.info("scores %s of the file: taken before", scores.id)
-        return commit
-    with timed(scores):
-        return _taken(step)
+    _tell(step.file, commit)
+    return commit
 
 
 def _taken(step: ExternalStep) -> Commit:
@@ -42,12 +47,26 @@ def _taken(step: ExternalStep) -> Commit:
             scores.publish(number, {"shards": scores_table(shard, {"value": value_T})}, counts)
     totals = summed(receipt.counts for receipt in scores.stated_receipts())
     unknown = num_unknown_samples(external, totals)  # refused each time: not committed before
-    missing = totals["missing_samples"]
-    if unknown or missing:
-        get_run_logger().warning(
-            "%s: %d samples of the corpus are not in it; %d of its own are not in the corpus",
-            step.file,
-            missing,
-            unknown,
+    return scores.commit({"column": external.column, "unknown_samples": unknown})
+
+
+def _tell(file: str, scores: Commit) -> None:
+    """Say in the terminal and in the log what the file does not cover, without sample text."""
+    for line in coverage_lines(scores.totals, scores.notes["unknown_samples"]):
+        get_run_logger().warning("%s: %s", file, line)
+        print(f"{file}: {line}", file=sys.stderr)
+
+
+def coverage_lines(totals: Mapping[str, int], num_unknown: int) -> list[str]:
+    """Return a line for each way in which the file and the corpus do not cover each other; none if
+    they do. `totals`: of the commit of the scores; `num_unknown`: samples of the file alone.
+    """
+    lines = []
+    if missing := totals["missing_samples"]:
+        lines.append(
+            f"{missing:,} of {missing + totals['known_samples']:,} samples of the corpus are not "
+            "in it: no token of them is a candidate, and they are not trained on"
         )
-    return scores.commit({"column": external.column})
+    if num_unknown:
+        lines.append(f"{num_unknown:,} of its samples are not in the corpus")
+    return lines

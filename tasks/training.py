@@ -13,8 +13,10 @@ from ray_cluster.model_worker import ModelWorker
 from ray_cluster.training_job import TrainingJob
 from tasks.pictures import show_picture
 from tasks.progress import step_progress
-from tokensieve.artifact import Artifact, Commit, Receipt, folder_hashes
+from tokensieve.artifact import Artifact, Commit, Receipt, folder_hashes, load_artifact
 from tokensieve.charts import StepPoint, loss_curve
+from tokensieve.methods import find_method
+from tokensieve.methods.method import CURRENT
 from tokensieve.models import fingerprint_of_files
 from tokensieve.planning import TrainingStep
 from tokensieve.timings import step_seconds, timings
@@ -55,9 +57,42 @@ def _trained(steps: Sequence[TrainingStep]) -> list[Commit]:
         get_run_logger().info("%d models: trained before", len(steps) - len(pending))
     for step in pending:
         step.artifact.declare()
+    for line in dict.fromkeys(line for step in pending for line in precision_lines(step)):
+        get_run_logger().warning(line)
+        print(line, file=sys.stderr)
     if pending:
         _train(pending)
     return [_commit(step.artifact) for step in steps]
+
+
+def precision_lines(step: TrainingStep) -> list[str]:
+    """Return a line for each model whose stored losses a method subtracts from those of the model
+    in training though they were made in another precision: a part of what is left is rounding.
+    """
+    plan, precision = step.selection.plan, step.artifact.plan["precision"]
+    method = find_method(plan["method"], plan["parameters"])
+    if "nll" not in method.columns.get(CURRENT, ()):
+        return []
+    lines = []
+    for role in method.roles:
+        if "nll" not in method.columns[role]:
+            continue
+        dtype = _dtype(step.selection, role)
+        if dtype != precision:
+            lines.append(
+                f"{method.name} compares losses of the model in training, in {precision}, with "
+                f"those of the {role}, in {dtype}: differences below 0.2 nats may be rounding. "
+                f"Give training.precision = {dtype}, or scoring.dtype = {precision}."
+            )
+    return lines
+
+
+def _dtype(selection: Artifact, role: str) -> str:
+    """Return the precision in which the scores of a role were made, whole or as a part."""
+    scores = load_artifact(selection.storage, "scores", selection.plan["scores"][role])
+    if "of" in scores.plan:
+        scores = load_artifact(selection.storage, "scores", scores.plan["of"])
+    return str(scores.plan["dtype"])
 
 
 def _train(steps: Sequence[TrainingStep]) -> None:

@@ -73,7 +73,7 @@ def make_scores(
 
     Under another name they are the only column; nll has half of each as entropy beside it.
     """
-    plan = {"kind": "scores", "corpus": corpus.id, "num_shards": len(nll)}
+    plan = {"kind": "scores", "corpus": corpus.id, "num_shards": len(nll), "dtype": "float32"}
     plan |= {"content": [role, name, repr(nll)]}
     scores = Artifact(corpus.storage, "scores", plan)
     scores.declare()

@@ -1,5 +1,5 @@
--- Every round of the index, with the ids of its corpus and selection, and of the model whose training
--- decided on its tokens at each step; NULL if none did.
+-- Every round of the index, with the ids of its corpus and selection, and of the model whose
+-- training decided on its tokens at each step; NULL if none did.
 SELECT
     rounds.run,
     rounds.round,

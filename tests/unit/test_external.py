@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.external import coverage_lines
 from tokensieve.corpus import Shard
 from tokensieve.errors import InputError
 from tokensieve.external import external_column, num_unknown_samples, read_external
@@ -278,3 +279,15 @@ def test_an_empty_file_says_nothing_of_any_sample(tmp_path):
 
     np.testing.assert_equal(values, [NAN, NAN])
     assert (counts["known_samples"], counts["missing_samples"]) == (0, 1)
+
+
+def test_what_a_file_does_not_cover_is_told_in_numbers():
+    def told(known, missing, unknown):
+        return coverage_lines({"known_samples": known, "missing_samples": missing}, unknown)
+
+    assert told(1000, 0, 0) == []
+    assert told(1, 1999, 0) == [
+        "1,999 of 2,000 samples of the corpus are not in it: no token of them is a candidate, and "
+        "they are not trained on"
+    ]
+    assert told(5, 0, 1200) == ["1,200 of its samples are not in the corpus"]

@@ -16,6 +16,7 @@ from tasks.comparison import _kept_share as kept_share
 from tasks.comparison import _scored_tokens as scored_tokens
 from tasks.summary import _later as later
 from tasks.training import _samples_lines as samples_lines
+from tasks.training import precision_lines
 from tests.scripts import REPOSITORY
 from tests.tiny_models import build_tiny_model
 from tests.tiny_training import tiny_chosen_step
@@ -138,6 +139,23 @@ def test_an_arm_keeps_what_was_kept_in_training(made):
     assert kept_share([step.selection], [model]) == 7 / 18
     assert kept_share([step.selection], []) == 15 / 18
     assert Verification(model.storage).damages == []
+
+
+def test_losses_of_another_precision_than_the_trainings_are_told(made, init, tmp_path):
+    settings = SETTINGS.model_copy(update={"precision": "bfloat16"})
+    alone = SelectionSettings(method="profit")
+    rho_1, profit = (
+        tiny_chosen_step(LocalStorage(tmp_path / each.method), str(init), settings, each)
+        for each in (RHO_1, alone)
+    )
+
+    [line] = precision_lines(rho_1)
+
+    assert line.startswith(
+        "rho-1 compares losses of the model in training, in bfloat16, with those of the reference, "
+        "in float32: "
+    )
+    assert precision_lines(made[0]) == precision_lines(profit) == []
 
 
 def test_a_summary_says_when_such_a_method_chooses_and_whether_it_has(made):

@@ -14,7 +14,9 @@ FOUND_COLUMNS = ("method", "kept", *(kind.replace("_", " ") for kind in KINDS))
 FOUND_NOTE = (
     "AUROC of telling noise from clean tokens, by kind of noise: 0.5 is chance, below it the "
     "method prefers the noise. precision: noise among the dropped; recall: dropped among the "
-    "noise. mean and recall are over the kinds that could be planted; -: nothing to count."
+    "noise. mean and recall are over the kinds that could be planted; -: nothing to count. "
+    "A method that only tells kept from dropped, by a test or in training, has the AUROC of these "
+    "two values, and ties count half: one that ranks has more to show."
 )
 WORTH_NOTE = (
     "Held-out loss in nats per token. Random keeps the same share as the method it is compared "
