@@ -101,17 +101,21 @@ def tiny_step(
 
 
 def tiny_chosen_step(
-    storage: LocalStorage, init: str, settings: TrainingSettings, selection: SelectionSettings
+    storage: LocalStorage,
+    init: str,
+    settings: TrainingSettings,
+    selection: SelectionSettings,
+    attention_layer: int = -1,
 ) -> TrainingStep:
     """Return the declared training of `init` on the corpus of `tiny_step`, on tokens that the
-    selection's method chooses at each step. The reference has no score of the fourth sample's.
+    selection's method chooses at each step. Of the fourth sample base and reference have no score.
     """
     samples = [Sample(f"s{n}", "one", (n, n + 1, n + 2, n + 3)) for n in range(6)]
     corpus = make_corpus(storage, [samples[:4], samples[4:]])
     nan = float("nan")
     nll = [[5, 6, 7, 1, 2, 3, 6, 6, 6, nan, nan, nan], [7, 1, 1, 2, 2, 9]]
-    scores = {"reference": make_scores(corpus, "reference", nll)}
-    made = selection_step(corpus, scores, selection).artifact
+    scores = {role: make_scores(corpus, role, nll) for role in ("base", "reference")}
+    made = selection_step(corpus, scores, selection, attention_layer=attention_layer).artifact
     made.declare()
     method = deferred(find_method(selection.method, selection.parameters))
     source = Source(EvidenceReader(corpus, scores, method.columns, seed=0).read, 2)

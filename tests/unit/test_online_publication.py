@@ -141,6 +141,13 @@ def test_an_arm_keeps_what_was_kept_in_training(made):
     assert Verification(model.storage).damages == []
 
 
+def test_a_training_reads_whose_attention_its_method_looks_at(init, tmp_path):
+    chosen = SelectionSettings(method="sstoken-online")
+    step = tiny_chosen_step(LocalStorage(tmp_path), str(init), SETTINGS, chosen, attention_layer=0)
+
+    assert read_training_data(step.artifact).step_method.attention_layer == 0
+
+
 def test_losses_of_another_precision_than_the_trainings_are_told(made, init, tmp_path):
     settings = SETTINGS.model_copy(update={"precision": "bfloat16"})
     alone = SelectionSettings(method="profit")
