@@ -2,10 +2,11 @@
 
     noisy corpus, tiny base and reference --> clean (fixed-model) --+
                                           --> clean (rho)         --+
+                                          --> clean (sieve)       --+
                                           --> clean (random)      --+--> how much noise went?
     noisy corpus, tiny base --> evolve: warm-up and two rounds -----+
 
-The second and third cleaning reuse the scores of the first. The evolving reference is the base that
+The later cleanings reuse the scores of the first. The evolving reference is the base that
 was trained on the noisy corpus itself: nobody gave it clean examples.
 """
 
@@ -18,7 +19,7 @@ from flows.evolve import evolve
 from tasks.demo import demo_settings, evolution_settings, make_materials, report_demo
 from tasks.demo_report import DemoReport
 
-METHODS = ("fixed-model", "rho", "random")
+METHODS = ("fixed-model", "rho", "sieve", "random")
 
 
 @flow(name="demo")

@@ -53,7 +53,7 @@ def demo_settings(materials: Demo, workspace: Path, method: str) -> CleanSetting
         reference=str(materials.reference),
         workspace=workspace,
         corpus=CorpusSettings(template="model"),
-        selection=SelectionSettings(method=method, keep=0.6),
+        selection=SelectionSettings(method=method),
     )
 
 
