@@ -70,7 +70,8 @@ def test_dropped_noise_and_dropped_clean_text_are_all_that_the_index_says_was_dr
     assert 0 < report.num_noise < num_clean
     assert list(removal.by_kind) == list(KINDS)
     assert removal.noise * report.num_noise + removal.clean * num_clean == pytest.approx(dropped)
-    assert 0.35 < dropped / num_response < 0.45
+    usual = (0.1, 0.35) if method == "sieve" else (0.35, 0.45)
+    assert usual[0] < dropped / num_response < usual[1]
 
 
 def test_noise_spans_are_counted_in_the_tokens_they_touch(report, workspace):
