@@ -26,7 +26,7 @@ from tokensieve.planning import compare_settings
 from tokensieve.settings import BenchmarkSettings
 
 
-@flow(name="benchmark")
+@flow(name="benchmark", flow_run_name="benchmark")
 def benchmark(settings: BenchmarkSettings) -> Benchmark:
     """Return what each method finds of the noise, and what a model trained on its choice is worth.
 

@@ -124,6 +124,7 @@ def test_only_what_was_looked_for_is_in_the_table_of_findings():
     assert lines[2] == ""
     assert sum(line.startswith("random") for line in lines) == 3
     assert "| rho | 60.0% | 0.750 |" in benchmark_markdown(rows)
+    assert "| random&#64;0.90 |" in benchmark_markdown(rows)  # no address of a letter
 
 
 def finding(**changed):

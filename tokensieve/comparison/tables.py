@@ -41,7 +41,8 @@ def aligned(lines: Sequence[Sequence[str]]) -> str:
 def as_markdown(lines: Sequence[Sequence[str]]) -> str:
     """Return the cells as a markdown table; the first line holds its headings."""
     rule = ["---", *["---:"] * (len(lines[0]) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
+    table = "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *lines[1:]))
+    return table.replace("@", "&#64;")  # else `random@0.9` becomes the address of a letter
 
 
 def _title(metric: Metric) -> str:
