@@ -67,7 +67,8 @@ def _score_shards(step: ScoringStep) -> None:
         num_wrong += receipt.counts["non_finite_tokens"]
         _check(step, num_wrong, corpus.totals["response_tokens"])
 
-    with step_progress(f"score {step.role}", sum(sizes), done) as bar:
+    place = " on planted noise" if "planted" in step.corpus.plan else ""
+    with step_progress(f"score {step.role}{place}", sum(sizes), done) as bar:
         if jobs:
             cluster = connect(step.cluster)
             pool = cluster.pool(ModelWorker, cluster.gpus_per_worker)
