@@ -3,6 +3,7 @@
 models.py    the models of a run, checked to belong together
 steps.py     the steps that runs are made of
 room.py      is there room on the disk
+declaring.py the plans of a run are published
 evidence.py  what methods look at: scores by role, planted copies, numbers made elsewhere
 clean.py     one cleaning
 train.py     one training

@@ -11,6 +11,7 @@ from tokensieve.ingest.directories import find_files
 from tokensieve.methods import METHODS, Method, chosen_method, find_method
 from tokensieve.models import load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, part_of
+from tokensieve.planning.declaring import declare_run
 from tokensieve.planning.evidence import (
     EvidencePlan,
     columns_of,
@@ -25,7 +26,7 @@ from tokensieve.planning.evidence import (
 )
 from tokensieve.planning.evolve import HELD_OUT
 from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
-from tokensieve.planning.room import check_room, num_committed, training_bytes
+from tokensieve.planning.room import num_committed, training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
     CorpusStep,
@@ -106,14 +107,9 @@ class ComparePlan:
         Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
         """
         self.storage.probe()
-        artifacts = [step.artifact for step in self.corpora.values()]
-        num_bytes = sum(step.num_bytes for step in self.corpora.values())
         num_left = _num_models(self.settings) - num_committed(self.storage, "models")
         model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
-        check_room(self.storage, num_bytes, artifacts, model_bytes)
-        for artifact in artifacts:
-            artifact.declare()
-        self.run.publish(self.storage)
+        declare_run(self.run, self.corpora.values(), model_bytes)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from tokensieve.methods import Method, chosen_method
 from tokensieve.methods.method import CURRENT
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, num_left_out, part_of, sliced_scores
+from tokensieve.planning.declaring import declare_run
 from tokensieve.planning.evidence import (
     EvidencePlan,
     columns_of,
@@ -29,7 +30,7 @@ from tokensieve.planning.evidence import (
     scorer_of,
 )
 from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
-from tokensieve.planning.room import check_room, training_bytes
+from tokensieve.planning.room import training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
     CorpusStep,
@@ -84,17 +85,9 @@ class EvolvePlan:
         Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
         """
         self.storage.probe()
-        artifacts = [*(step.artifact for step in self.corpora.values()), self.base.artifact]
         num_left = self.run.num_rounds - len(self.run.finished_rounds(self.storage))
-        check_room(
-            self.storage,
-            sum(step.num_bytes for step in self.corpora.values()),
-            artifacts,
-            training_bytes(self.settings.base, num_left, self.settings.training),
-        )
-        for artifact in artifacts:
-            artifact.declare()
-        self.run.publish(self.storage)
+        model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
+        declare_run(self.run, self.corpora.values(), model_bytes, [self.base.artifact])
 
 
 @dataclass(frozen=True)

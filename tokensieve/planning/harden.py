@@ -22,6 +22,7 @@ from tokensieve.growth import Growth, growth_of
 from tokensieve.ingest.directories import find_files
 from tokensieve.methods import Method, chosen_method
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
+from tokensieve.planning.declaring import declare_run
 from tokensieve.planning.evidence import (
     EvidencePlan,
     check_compared,
@@ -37,7 +38,7 @@ from tokensieve.planning.models import (
     model_spec,
     trained_spec,
 )
-from tokensieve.planning.room import check_room, training_bytes
+from tokensieve.planning.room import training_bytes
 from tokensieve.planning.steps import (
     CorpusStep,
     ScoringStep,
@@ -95,14 +96,9 @@ class HardenPlan:
         Raises SettingsError if the workspace cannot be used, ResourceError if it has not the room.
         """
         self.storage.probe()
-        artifacts = [step.artifact for step in self.corpora.values()]
-        num_bytes = sum(step.num_bytes for step in self.corpora.values())
         num_left = self.run.num_rounds - 1 - len(self.run.finished_rounds(self.storage))
         model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
-        check_room(self.storage, num_bytes, artifacts, model_bytes)
-        for artifact in artifacts:
-            artifact.declare()
-        self.run.publish(self.storage)
+        declare_run(self.run, self.corpora.values(), model_bytes)
 
 
 @dataclass(frozen=True)
