@@ -205,20 +205,14 @@ def selection_step(
     `attention_layer`: of the model in training, for a method that looks at its attention.
     """
     method = chosen_method(settings)
-    rule = method.rule(settings)
     needed = {role: scores[role] for role in method.roles}
-    plan: dict[str, Any] = {
+    plan = {
         "kind": "selections",
         "code": CODE_VERSION,
         "num_shards": corpus.num_shards,
         "corpus": corpus.id,
         "scores": {role: artifact.id for role, artifact in needed.items()},
-        "method": method.name,
-        "parameters": method.parameters.model_dump(mode="json"),
-        "keep": rule.keep if rule.counts else None,
-        "scope": _scope(method, rule, settings),
-        "seed": settings.seed if method.draws else None,
-        "keep_empty": settings.keep_empty,
+        **_choice(method, settings),
     }
     if not method.plants:
         planted = None
@@ -232,6 +226,19 @@ def selection_step(
         plan["attention_layer"] = attention_layer
     artifact = Artifact(corpus.storage, "selections", plan)
     return SelectionStep(artifact, corpus, needed, settings, planted, embeddings)
+
+
+def _choice(method: Method, settings: SelectionSettings) -> dict[str, Any]:
+    """Return what decides on the tokens; None for what is of no account to the method."""
+    rule = method.rule(settings)
+    return {
+        "method": method.name,
+        "parameters": method.parameters.model_dump(mode="json"),
+        "keep": rule.keep if rule.counts else None,
+        "scope": _scope(method, rule, settings),
+        "seed": settings.seed if method.draws else None,
+        "keep_empty": settings.keep_empty,
+    }
 
 
 def _scope(method: Method, rule: Rule, settings: SelectionSettings) -> Scope | None:
