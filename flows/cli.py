@@ -96,7 +96,9 @@ def parser() -> argparse.ArgumentParser:
     _add_compare(commands)
     _add_benchmark(commands)
     demo = _command(commands, "demo", run_demo, "make a small noisy corpus and clean it, offline")
-    flags.add_workspace(demo, Path("workspace/demo"))
+    purpose = "where everything it makes lies (default: workspace/demo)"
+    default = Path("workspace/demo")
+    demo.add_argument("--workspace", type=Path, default=default, metavar="DIR", help=purpose)
     _add_questions(commands)
     return whole
 
@@ -194,7 +196,7 @@ def _add_questions(commands: Any) -> None:
     history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
     verify = _command(commands, "verify", run_verify, "check the hash of every published file")
     for command in (query, index, status, history, verify):
-        flags.add_workspace(command, Path("workspace"))
+        flags.add_workspace(command, "workspace")
 
 
 def _command(

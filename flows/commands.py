@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from flows.flags import loaded
-from tokensieve.errors import SettingsError
+from flows.flags import given_s3, loaded
 from tokensieve.settings import (
     BenchmarkSettings,
     CleanSettings,
@@ -157,10 +156,8 @@ def _prefect() -> Iterator[None]:
 
 
 def _workspace(options: argparse.Namespace) -> Any:
-    from tokensieve.storage import LocalStorage
+    from tokensieve.storage import open_storage
 
-    if not options.workspace.is_dir():
-        raise SettingsError(
-            f"{options.workspace}: no workspace is there. Give the one of your run by --workspace."
-        )
-    return LocalStorage(options.workspace.absolute())
+    storage = open_storage(options.workspace, given_s3(options))
+    storage.check_is_there()
+    return storage

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokensieve.settings import Settings
+from tokensieve.settings import S3Settings, Settings
 
 _Settings = TypeVar("_Settings", bound=Settings)
 _NUMBERS: dict[str, type] = {"N": int, "RATE": float, "SHARE": float}
@@ -167,11 +167,20 @@ def add_evaluation(command: argparse.ArgumentParser) -> None:
     _add(group, "--task-path", "evaluation.task_path", "DIR", "further lm-eval tasks")
 
 
-def add_workspace(command: argparse.ArgumentParser, default: Path | None) -> None:
-    """Add where the artifacts lie."""
-    purpose = "where the artifacts lie"
+def add_workspace(command: argparse.ArgumentParser, default: str | None) -> None:
+    """Add where the artifacts lie, and how to get there."""
+    purpose = "where the artifacts lie: a directory, or s3://bucket/prefix"
     told = purpose if default is None else f"{purpose} (default: {default})"
-    command.add_argument("--workspace", type=Path, default=default, metavar="DIR", help=told)
+    command.add_argument("--workspace", default=default, metavar="DIR", help=told)
+    group = command.add_argument_group("S3", "secrets come from the environment or the profile")
+    _add(group, "--s3-endpoint", "s3.endpoint", "URL", "of a store other than Amazon's")
+    _add(group, "--s3-profile", "s3.profile", "NAME", "in the AWS configuration files")
+    _add(group, "--s3-region", "s3.region", "NAME", "where the bucket is")
+
+
+def given_s3(options: argparse.Namespace) -> S3Settings:
+    """Return how s3:// addresses are reached, for a command that takes no settings file."""
+    return S3Settings(**{name: vars(options)[f"s3.{name}"] for name in S3Settings.model_fields})
 
 
 class _Parameter(argparse.Action):

@@ -14,7 +14,7 @@ from tokensieve.evaluation import TASK_SCHEMA, answer_samples, lm_eval_results
 from tokensieve.models import load_tokenizer
 from tokensieve.planning import ModelSpec
 from tokensieve.settings import EvaluationSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.timings import Timing
 
 
@@ -22,7 +22,7 @@ from tokensieve.timings import Timing
 class EvaluationJob:
     """One model to evaluate."""
 
-    storage: LocalStorage
+    storage: Storage
     evaluation: str
     corpus: str
     model: ModelSpec

@@ -6,7 +6,7 @@ from tokensieve.artifact import Receipt, load_artifact
 from tokensieve.chat import load_encoder
 from tokensieve.ingest import InputFile, Piece, RowReader
 from tokensieve.ingest.shard import build_shard
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.vocabulary import vocabulary_table
 
 
@@ -14,7 +14,7 @@ from tokensieve.vocabulary import vocabulary_table
 class IngestJob:
     """One shard of a corpus to make."""
 
-    storage: LocalStorage
+    storage: Storage
     corpus: str
     pieces: tuple[Piece, ...]
     shard: int

@@ -9,14 +9,14 @@ from tokensieve.corpus import read_shard, scores_table
 from tokensieve.planning import ModelSpec
 from tokensieve.scoring import score_shard
 from tokensieve.settings import ScoringSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
 @dataclass(frozen=True)
 class ScoringJob:
     """One shard of a corpus to score. Names what to do; the tokens stay on disk."""
 
-    storage: LocalStorage
+    storage: Storage
     corpus: str
     scores: str
     model: ModelSpec
@@ -41,7 +41,7 @@ class ScoringJob:
 
 
 @lru_cache(maxsize=1)  # its commit lists every shard: read it once, not once a shard
-def committed_corpus(storage: LocalStorage, id: str) -> tuple[Artifact, Commit]:
+def committed_corpus(storage: Storage, id: str) -> tuple[Artifact, Commit]:
     """Return a corpus that is known to be finished, and its commit."""
     corpus = load_artifact(storage, "corpora", id)
     return corpus, corpus.required_commit()

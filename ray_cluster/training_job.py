@@ -11,7 +11,7 @@ from ray_cluster.model_worker import ModelWorker, check_unchanged, memory_return
 from tokensieve.artifact import Receipt, load_artifact
 from tokensieve.planning import ModelSpec
 from tokensieve.settings import TrainingSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.training import Place, train_artifact
 
 
@@ -19,7 +19,7 @@ from tokensieve.training import Place, train_artifact
 class TrainingJob:
     """One model to train. Names what to do; the tokens and weights stay on disk."""
 
-    storage: LocalStorage
+    storage: Storage
     model: str
     init: ModelSpec
     settings: TrainingSettings

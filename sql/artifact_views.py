@@ -3,10 +3,10 @@
 import duckdb
 
 from sql.statements import create_view, run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
-def create_views(connection: duckdb.DuckDBPyConnection, storage: LocalStorage) -> None:
+def create_views(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     """Create or replace every view of the index, from the file lists and rounds it holds."""
     rejected = _create_artifact_views(connection, storage)
     samples = _create_round_views(connection)
@@ -15,14 +15,11 @@ def create_views(connection: duckdb.DuckDBPyConnection, storage: LocalStorage) -
     create_view(connection, "quarantine", views=rejected or ["artifact.no_rejected"])
 
 
-def _create_artifact_views(
-    connection: duckdb.DuckDBPyConnection, storage: LocalStorage
-) -> list[str]:
+def _create_artifact_views(connection: duckdb.DuckDBPyConnection, storage: Storage) -> list[str]:
     """Create a view of each artifact's files; return the names of those of rejected rows."""
     rejected: list[str] = []
-    root = storage.root.absolute()
     for artifact, kind, part, keys in run(connection, "list_artifact_files").fetchall():
-        files = [str(root / key) for key in keys]
+        files = [storage.place(key) for key in keys]
         if (kind, part) == ("corpora", "shards"):
             create_view(connection, "corpus", f"corpus_{artifact}", corpus=artifact, files=files)
         elif (kind, part) == ("corpora", "rejected"):

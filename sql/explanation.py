@@ -7,11 +7,11 @@ import duckdb
 from sql.published import REBUILD, connect_published, first_line
 from sql.statements import rows, run
 from tokensieve.errors import DamagedError, SettingsError, shortened
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
 def explain_token(
-    storage: LocalStorage, run_name: str, sample: str, position: int
+    storage: Storage, run_name: str, sample: str, position: int
 ) -> list[dict[str, Any]]:
     """Return what each round of the run says of a response token, in their order, by column name.
 
@@ -26,12 +26,12 @@ def explain_token(
             found = rows(run(connection, "explain_token", **asked))
         except duckdb.Error as error:
             raise DamagedError(
-                f"{storage.root}: a file could not be read: {first_line(error)} If it is an "
+                f"{storage}: a file could not be read: {first_line(error)} If it is an "
                 f"artifact's, run the command that made it again; if it is the index: {REBUILD}"
             ) from None
     if not found:
         raise SettingsError(
-            f"{storage.root}: no round of run {shortened(run_name)} that the index holds has a "
+            f"{storage}: no round of run {shortened(run_name)} that the index holds has a "
             f"response token at position {position} of sample {shortened(sample)}. The view "
             "`tokens` lists them; positions count from 0, the prompt included."
         )

@@ -29,7 +29,7 @@ from sql.recording import DocumentKey, Finished, finished_documents, record_docu
 from sql.statements import connect, create_schema, run
 from tokensieve.artifact import abort_point
 from tokensieve.errors import DamagedError, InputError, ResourceError
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 BUILD_SETTINGS: dict[str, str | int] = {
     "memory_limit": "2GB",  # beyond it DuckDB spills beside the build
@@ -43,7 +43,7 @@ _BUILD_PREFIX = ".build-"
 _NO_ROOM = re.compile("Could not write|No space|Out of Memory")  # DuckDB's classes do not tell
 
 
-def update_index(storage: LocalStorage) -> Path:
+def update_index(storage: Storage) -> Path:
     """Add every finished round and arm that the published index lacks; return the index's path.
 
     An index of an older schema, or of a workspace that was moved or lost some, is made anew.
@@ -60,7 +60,7 @@ def update_index(storage: LocalStorage) -> Path:
         return _publish(storage, build, finished)
 
 
-def rebuild_index(storage: LocalStorage) -> Path:
+def rebuild_index(storage: Storage) -> Path:
     """Make the index from nothing but the artifacts; return its path.
 
     A damaged index is replaced; raises InputError rather than replace a DuckDB file that is not
@@ -74,7 +74,7 @@ def rebuild_index(storage: LocalStorage) -> Path:
         return _publish(storage, build, finished_documents(storage))
 
 
-def _known_documents(storage: LocalStorage, build: Path) -> set[DocumentKey] | None:
+def _known_documents(storage: Storage, build: Path) -> set[DocumentKey] | None:
     """Return the documents in the copied index, or None if there is nothing to build on."""
     path = index_path(storage)
     if not build.exists():
@@ -91,7 +91,7 @@ def _known_documents(storage: LocalStorage, build: Path) -> set[DocumentKey] | N
         return _recorded(connection)
 
 
-def _publish(storage: LocalStorage, build: Path, finished: Finished) -> Path:
+def _publish(storage: Storage, build: Path, finished: Finished) -> Path:
     """Add what is missing to the build and swap it in."""
     path = index_path(storage)
     spill = {"temp_directory": str(build.with_suffix(".spill"))}
@@ -105,9 +105,7 @@ def _publish(storage: LocalStorage, build: Path, finished: Finished) -> Path:
     return path
 
 
-def _complete(
-    connection: duckdb.DuckDBPyConnection, storage: LocalStorage, finished: Finished
-) -> None:
+def _complete(connection: duckdb.DuckDBPyConnection, storage: Storage, finished: Finished) -> None:
     """Bring the open build up to what is finished."""
     connection.begin()  # one commit instead of one for each statement
     if not run(connection, "list_tables").fetchall():
@@ -128,8 +126,8 @@ def _recorded(connection: duckdb.DuckDBPyConnection) -> set[DocumentKey]:
     return {DocumentKey(*row) for row in run(connection, "list_documents").fetchall()}
 
 
-def _own_meta(storage: LocalStorage) -> Meta:
-    return Meta("tokensieve index", SCHEMA_VERSION, str(storage.root.absolute()))
+def _own_meta(storage: Storage) -> Meta:
+    return Meta("tokensieve index", SCHEMA_VERSION, str(storage))
 
 
 def _write_ahead_log(path: Path) -> Path:
@@ -138,7 +136,7 @@ def _write_ahead_log(path: Path) -> Path:
 
 
 @contextmanager
-def _build_file(storage: LocalStorage) -> Iterator[Path]:
+def _build_file(storage: Storage) -> Iterator[Path]:
     """Yield the name of a build beside the index, holding a copy of it if there is one.
 
     One process at a time gets here. Copying needs no lock of DuckDB's, so whoever has the index

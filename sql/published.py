@@ -7,7 +7,7 @@ import duckdb
 
 from sql.statements import Settings, connect, run
 from tokensieve.errors import ConflictError, DamagedError, InputError
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 INDEX_KEY = "index/tokensieve.duckdb"
 SCHEMA_VERSION = 4
@@ -24,13 +24,13 @@ class Meta(NamedTuple):
     workspace: str
 
 
-def index_path(storage: LocalStorage) -> Path:
+def index_path(storage: Storage) -> Path:
     """Return where the index of the workspace is published."""
-    return storage.path(INDEX_KEY).absolute()
+    return Path(storage.place(INDEX_KEY))
 
 
 def connect_published(
-    storage: LocalStorage, settings: Settings | None = None
+    storage: Storage, settings: Settings | None = None
 ) -> duckdb.DuckDBPyConnection:
     """Return a read-only connection to the published index, checked to be ours and current.
 

@@ -20,7 +20,7 @@ from sql.published import REBUILD, connect_published
 from sql.statements import Settings, run
 from tokensieve.artifact import KINDS
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 QUERY_SETTINGS: Settings = {
     "memory_limit": "2GB",
@@ -63,9 +63,7 @@ class QueryResult:
         return list(self.table.column_names)
 
 
-def query(
-    storage: LocalStorage, statement: str, *, max_rows: int, max_seconds: float
-) -> QueryResult:
+def query(storage: Storage, statement: str, *, max_rows: int, max_seconds: float) -> QueryResult:
     """Return the first `max_rows` rows of one SELECT, EXPLAIN, DESCRIBE or SHOW over the index.
 
     Raises SettingsError with line and column for a statement that is wrong or does more than read,
@@ -88,10 +86,9 @@ def _read(connection: duckdb.DuckDBPyConnection, statement: str, max_rows: int) 
     return QueryResult(table.slice(0, max_rows), truncated=table.num_rows > max_rows)
 
 
-def _lock_down(connection: duckdb.DuckDBPyConnection, storage: LocalStorage) -> None:
+def _lock_down(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     """Shut everything off but the artifacts, for good, and see that DuckDB took it."""
-    root = storage.root.absolute()
-    directories = [f"{root}/{kind}/" for kind in KINDS]
+    directories = [f"{storage.place(kind)}/" for kind in KINDS]
     run(connection, "allow_directories", directories=directories)
     run(connection, "refuse_external_access")
     run(connection, "lock_configuration")

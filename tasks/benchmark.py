@@ -35,7 +35,7 @@ from tokensieve.noise.worth import (
 from tokensieve.planning import ORACLE, CorpusStep, NoisyDrop, noisy_corpus
 from tokensieve.runs import Arm, load_run
 from tokensieve.settings import BenchmarkSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage, open_storage
 
 _LABELS = pa.schema([("sample_id", pa.string()), ("clean", pa.list_(pa.float32()))])
 
@@ -64,16 +64,13 @@ class Benchmark:
 @task(name="plant-drop", task_run_name="plant-drop", cache_policy=NO_CACHE)
 def plant_drop(settings: BenchmarkSettings, seed: int) -> NoisyDrop:
     """Return a copy of the drop with noise at known places; what was planted is found again."""
-    storage = LocalStorage(settings.workspace)
+    storage = _storage(settings)
     inventory = take_inventory(settings.files, settings.corpus.split)
     decisive = {"seed": seed, "rate": settings.noise_rate, "kinds": list(KINDS)}
     decisive |= {"code": CODE_VERSION, "inputs": [file.sha256 for file in inventory.files]}
     id = content_id(decisive)
-    noisy = NoisyDrop(
-        storage.path(f"noise/{id}/drop.jsonl"), storage.path(f"noise/{id}/where.jsonl")
-    )
-    if noisy.drop.exists():
-        return noisy
+    if storage.exists(f"noise/{id}/drop.jsonl"):
+        return _noisy_drop(storage, id)
     records, num_others = plantable_records(inventory)
     if num_others:
         get_run_logger().warning("%d rows are no conversation, and left out", num_others)
@@ -84,7 +81,13 @@ def plant_drop(settings: BenchmarkSettings, seed: int) -> NoisyDrop:
         (scratch / "drop.jsonl").write_text("".join(lines), encoding="utf-8")
         storage.create_from(f"noise/{id}/where.jsonl", scratch / "where.jsonl")
         storage.create_from(f"noise/{id}/drop.jsonl", scratch / "drop.jsonl")
-    return noisy
+    return _noisy_drop(storage, id)
+
+
+def _noisy_drop(storage: Storage, id: str) -> NoisyDrop:
+    return NoisyDrop(
+        storage.local(f"noise/{id}/drop.jsonl"), storage.local(f"noise/{id}/where.jsonl")
+    )
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
@@ -104,7 +107,7 @@ def mark_noise(settings: BenchmarkSettings, noisy: NoisyDrop, corpus: CorpusStep
     storage, commit = corpus.artifact.storage, corpus.artifact.required_commit()
     key = f"noise/{noisy.drop.parent.name}/marks-{corpus.artifact.id}.parquet"
     if storage.exists(key):
-        return storage.path(key)
+        return storage.local(key)
     lines = noisy.drop.read_text(encoding="utf-8").splitlines()
     records = records_by_id(json.loads(line) for line in lines)
     planted = read_planted(noisy.where)
@@ -124,7 +127,7 @@ def mark_noise(settings: BenchmarkSettings, noisy: NoisyDrop, corpus: CorpusStep
                 columns = [pa.array(shard.sample_ids), list_array(shard.offsets_N1, mark_T)]
                 writer.write_table(pa.Table.from_arrays(columns, schema=_LABELS))
         storage.create_from(key, scratch / "marks")
-    return storage.path(key)
+    return storage.local(key)
 
 
 @task(name="find-noise", task_run_name="find-noise", cache_policy=NO_CACHE)
@@ -132,7 +135,7 @@ def find_planted(
     settings: BenchmarkSettings, comparison: Comparison, marks: Path
 ) -> dict[tuple[str, int], Finding]:
     """Return what each arm with one selection found, by arm and seed."""
-    storage = LocalStorage(settings.workspace)
+    storage = _storage(settings)
     run = load_run(storage, comparison.run)
     assert run is not None, f"{comparison.run}: the flow made it"
     mark_T = flat_array(pq.read_table(marks, columns=["clean"])["clean"])[1]
@@ -151,10 +154,11 @@ def summarise_benchmark(
     results = [_renamed(result) for each in compared for result in each.results]
     rows = method_rows(results, {k: f for each in found for k, f in each.items()})
     runs = content_id({"runs": [each.run for each in compared]})
-    picture = LocalStorage(settings.workspace).path(f"noise/benchmark-{runs}.png")
+    storage, picture = _storage(settings), f"noise/benchmark-{runs}.png"
     points = [_point(row) for row in rows if "@" not in row.arm]
-    show_picture("benchmark", "Methods against planted noise", benchmark_chart(points), picture)
-    benchmark = Benchmark(len(settings.seeds), rows, _notes(compared), str(picture))
+    title = "Methods against planted noise"
+    show_picture("benchmark", title, benchmark_chart(points), storage, picture)
+    benchmark = Benchmark(len(settings.seeds), rows, _notes(compared), storage.place(picture))
     create_markdown_artifact(benchmark.markdown(), key="methods")
     return benchmark
 
@@ -166,12 +170,16 @@ def own_random_arms(settings: BenchmarkSettings, comparison: Comparison) -> tupl
     return tuple(sorted(set(missing_controls(comparison.results).values())))
 
 
+def _storage(settings: BenchmarkSettings) -> Storage:
+    return open_storage(settings.workspace, settings.s3)
+
+
 def _notes(compared: Sequence[Comparison]) -> list[str]:
     """Return what holds of each seed's comparison, and of the whole too."""
     return [WARMED_UP] if any(WARMED_UP in each.notes for each in compared) else []
 
 
-def _finding(storage: LocalStorage, arm: Arm, label_T: Int8s) -> Finding:
+def _finding(storage: Storage, arm: Arm, label_T: Int8s) -> Finding:
     """Return what the arm's last selection found, or its training if that is what chose."""
     selection = load_artifact(storage, "selections", arm.selections[-1])
     method = find_method(selection.plan["method"], selection.plan["parameters"])

@@ -39,7 +39,7 @@ from tokensieve.planning import (
     plan_evaluation,
 )
 from tokensieve.runs import Arm, load_run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 WARMED_UP = (
     "The reference was warmed up on the first part of the corpus, which it then scores: its "
@@ -139,7 +139,7 @@ def summarise_comparison(plan: ComparePlan, base: ScoringStep) -> Comparison:
     `base`: the scored base on the held-out corpus.
     """
     results = _results(plan)
-    picture = plan.storage.path(f"runs/{plan.run.name}/comparison.png")
+    picture = f"runs/{plan.run.name}/comparison.png"
     arms = plan.run.finished_arms(plan.storage)
     comparison = Comparison(
         run=plan.run.name,
@@ -147,10 +147,11 @@ def summarise_comparison(plan: ComparePlan, base: ScoringStep) -> Comparison:
         results=results,
         lower_is_better=frozenset(task for arm in arms for task in arm.lower_is_better),
         notes=_notes(plan, results),
-        picture=str(picture),
+        picture=plan.storage.place(picture),
     )
     points = [_point(row) for row in compare_arms(results, LOSS)]
-    show_picture("comparison", "Arms compared", comparison_chart(points, LOSS), picture)
+    chart = comparison_chart(points, LOSS)
+    show_picture("comparison", "Arms compared", chart, plan.storage, picture)
     create_markdown_artifact(comparison.markdown(), key="arms", description=plan.run.name)
     return comparison
 
@@ -183,7 +184,7 @@ def _selected_once(arm: ArmPlan, warmup: WarmupPlan | None) -> TrainedArm:
     )
 
 
-def _evolved(storage: LocalStorage, seed: int, evolution: Evolution) -> TrainedArm:
+def _evolved(storage: Storage, seed: int, evolution: Evolution) -> TrainedArm:
     run = load_run(storage, evolution.run)
     assert run is not None, f"{evolution.run}: the flow made it"
     rounds = [finished.round for finished in run.finished_rounds(storage)]

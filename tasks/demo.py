@@ -30,7 +30,7 @@ from tokensieve.settings import (
     SelectionSettings,
     TrainingSettings,
 )
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import LocalStorage, Storage
 
 _MAX_LENGTH = 10_000  # longer than any sample of the demonstration
 SHOWN_TOKENS = range(40, 90)
@@ -51,7 +51,7 @@ def demo_settings(materials: Demo, workspace: Path, method: str) -> CleanSetting
         files=(str(materials.corpus),),
         base=str(materials.base),
         reference=str(materials.reference),
-        workspace=workspace,
+        workspace=str(workspace),
         corpus=CorpusSettings(template="model"),
         selection=SelectionSettings(method=method),
     )
@@ -63,7 +63,7 @@ def evolution_settings(materials: Demo, workspace: Path) -> EvolveSettings:
         files=(str(materials.corpus),),
         holdout=(str(materials.holdout),),
         base=str(materials.base),
-        workspace=workspace,
+        workspace=str(workspace),
         corpus=CorpusSettings(template="model"),
         selection=SelectionSettings(keep=0.6),
         rounds=RoundsSettings(rounds=2),
@@ -104,13 +104,13 @@ class _Seen:
     weight_T: Float32s
 
 
-def _seen(storage: LocalStorage, run: str) -> _Seen:
+def _seen(storage: Storage, run: str) -> _Seen:
     found = load_run(storage, run)
     assert found is not None, f"{run}: the flow made it"
     return _selected(storage, found.planned_rounds(storage)[0])
 
 
-def _selected(storage: LocalStorage, round: Round) -> _Seen:
+def _selected(storage: Storage, round: Round) -> _Seen:
     made = round.artifacts(storage)
     corpus = made["corpus"].required_commit()
     shards = [read_shard(made["corpus"], corpus, n) for n in range(made["corpus"].num_shards)]
@@ -123,7 +123,7 @@ def _selected(storage: LocalStorage, round: Round) -> _Seen:
     )
 
 
-def _removal_of_rounds(storage: LocalStorage, evolution: Evolution, label_T: Int8s) -> Removal:
+def _removal_of_rounds(storage: Storage, evolution: Evolution, label_T: Int8s) -> Removal:
     """Return what the rounds after the warm-up removed: they select in the last parts in order."""
     run = load_run(storage, evolution.run)
     assert run is not None, f"{evolution.run}: the flow made it"

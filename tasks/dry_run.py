@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -121,7 +122,7 @@ def _head(shard: Shard, num_tokens: int) -> Shard:
 
 def _existing(plan: CleanPlan) -> str:
     """Return the workspace, or the nearest directory above it that exists."""
-    root = plan.storage.root
+    root = Path(str(plan.storage))
     return str(next(path for path in (root, *root.parents) if path.exists()))
 
 

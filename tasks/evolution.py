@@ -14,7 +14,7 @@ from tasks.pictures import show_picture
 from tokensieve.charts import InfluenceQuantiles, RoundPoint, rounds_chart
 from tokensieve.planning import EvolvePlan, HardenPlan, current_reference, harmful_model
 from tokensieve.runs import Run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 _QUANTILES = ("p05", "p25", "p50", "p75", "p95")
 
@@ -51,22 +51,22 @@ def summarise_hardening(plan: HardenPlan) -> Evolution:
     storage, finished = plan.storage, plan.run.finished_rounds(plan.storage)
     places = {"harmful": harmful_model(plan, finished).path}
     if plan.run.is_finished(storage):
-        selection = storage.path(f"selections/{finished[-1].round.selection}")
+        selection = storage.place(f"selections/{finished[-1].round.selection}")
         places = {"dataset": f"{selection}/train/*.parquet", **places}
     return _summarised(storage, plan.run, places)
 
 
-def _summarised(storage: LocalStorage, run: Run, places: dict[str, str]) -> Evolution:
+def _summarised(storage: Storage, run: Run, places: dict[str, str]) -> Evolution:
     """Show the rounds; return that, with the places where the run's own things lie."""
     update_index(storage)  # a crash may have come before it
     with sql.connect_published(storage) as connection:
         rows = sql.rows(sql.run(connection, "summarise_rounds", run=run.name))
-    picture = storage.path(f"runs/{run.name}/rounds.png")
+    picture = f"runs/{run.name}/rounds.png"
     chart = rounds_chart([_point(row) for row in rows])
-    show_picture("rounds", f"Rounds of {run.name}", chart, picture)
+    show_picture("rounds", f"Rounds of {run.name}", chart, storage, picture)
     history = describe_history(storage, run.name)
     create_markdown_artifact(f"```\n{history}\n```", key="history", description=run.name)
-    shared = {"picture": str(picture), "index": str(sql.index_path(storage))}
+    shared = {"picture": storage.place(picture), "index": str(sql.index_path(storage))}
     return Evolution(run.name, history, places | shared)
 
 

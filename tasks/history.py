@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sql
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.runs import Run, load_run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 Row = dict[str, Any]
 _VERDICTS = {True: "promoted", False: "rejected", None: "-"}
@@ -42,7 +42,7 @@ _ARM_COLUMNS = (
 )
 
 
-def describe_history(storage: LocalStorage, run_name: str) -> str:
+def describe_history(storage: Storage, run_name: str) -> str:
     """Return a table of the run's finished rounds, and one of its finished arms, in ASCII.
 
     Influence is the median in nats, losses are in nats per token, seconds are those of all steps
@@ -67,17 +67,17 @@ def describe_history(storage: LocalStorage, run_name: str) -> str:
     return "\n".join(lines)
 
 
-def _found(storage: LocalStorage, name: str) -> Run:
+def _found(storage: Storage, name: str) -> Run:
     names = storage.names("runs")
     run = load_run(storage, name) if name in names else None
     if run is not None:
         return run
     near = get_close_matches(name, names)
     hint = f"Did you mean {', '.join(near)}?" if near else "`tokensieve status` lists all."
-    raise SettingsError(f"{storage.root}: there is no run called {shortened(name)}. {hint}")
+    raise SettingsError(f"{storage}: there is no run called {shortened(name)}. {hint}")
 
 
-def _title(storage: LocalStorage, run: Run) -> str:
+def _title(storage: Storage, run: Run) -> str:
     reason = run.stopped(storage)
     return f"{run.name}: stopped: {reason}" if reason else run.name
 

@@ -111,7 +111,7 @@ def _tell(
     if isinstance(plan, CleanPlan | ComparePlan):
         for warning in plan.unused:
             _warn(plan, warning)
-    log.info("run %s in %s", plan.run.name, plan.storage.root)
+    log.info("run %s in %s", plan.run.name, plan.storage)
 
 
 def _warn(plan: CleanPlan | EvolvePlan | ComparePlan, line: str) -> None:

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from sql.query import QueryResult, query
 from tokensieve.errors import ResourceError, SettingsError
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 Format = Literal["table", "csv", "json"]
 
@@ -41,7 +41,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and zero width, li
 
 
 def answer(
-    storage: LocalStorage,
+    storage: Storage,
     statement: str,
     format: Literal["table", "csv", "json", "parquet"],
     output: Path | None,

@@ -10,11 +10,11 @@ from prefect.runtime import flow_run
 
 from sql.index import update_index
 from tokensieve.runs import Attempt, Outcome, Round, Run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
 @task(name="begin-attempt", task_run_name="begin-attempt", cache_policy=NO_CACHE)
-def begin_attempt(storage: LocalStorage, run: Run) -> None:
+def begin_attempt(storage: Storage, run: Run) -> None:
     """Record this process, so that status can tell a running run from an interrupted one."""
     attempt = Attempt(
         flow_run=str(flow_run.id),
@@ -26,9 +26,7 @@ def begin_attempt(storage: LocalStorage, run: Run) -> None:
 
 
 @task(name="record-round", task_run_name="record-round", cache_policy=NO_CACHE)
-def record_round(
-    storage: LocalStorage, run: Run, round: Round, outcome: Outcome | None = None
-) -> None:
+def record_round(storage: Storage, run: Run, round: Round, outcome: Outcome | None = None) -> None:
     """Create the round's document: everything it names is committed. Then bring the index up."""
     run.finish_round(storage, round, outcome)
     update_index(storage)

@@ -8,7 +8,7 @@ import psutil
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.errors import DamagedError, ServiceError
 from tokensieve.runs import Attempt, FinishedRound, Run, all_runs, attempts
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.verification import Verification
 
 MAX_DAMAGES = 20
@@ -18,7 +18,7 @@ _EXPECTED = {"done": {"COMPLETED"}, "interrupted": {"FAILED", "CRASHED", "CANCEL
 """What Prefect may say of a run of this state without being out of date."""
 
 
-def describe_runs(storage: LocalStorage) -> str:
+def describe_runs(storage: Storage) -> str:
     """Return a few lines per run: its state, and how far each of its artifacts is.
 
     The artifacts decide. If a Prefect server is configured, it is said where it disagrees with
@@ -26,31 +26,29 @@ def describe_runs(storage: LocalStorage) -> str:
     """
     runs = all_runs(storage)
     if not runs:
-        return f"{storage.root}: no runs yet"
+        return f"{storage}: no runs yet"
     tried = {run.name: attempts(storage, run.name) for run in runs}
     states, problem = _prefect_states(each[-1].flow_run for each in tried.values() if each)
     lines = [line for run in runs for line in _described(storage, run, tried[run.name], states)]
     return "\n".join(lines + problem)
 
 
-def verify_artifacts(storage: LocalStorage) -> str:
+def verify_artifacts(storage: Storage) -> str:
     """Return what was checked: every document and every file of a shard, against its hash.
 
     Raises DamagedError naming the first files that are missing or altered.
     """
     found = Verification(storage)
     if found.damages:
-        lines = [f"{storage.root}: damaged: {len(found.damages)}", *found.damages[:MAX_DAMAGES]]
+        lines = [f"{storage}: damaged: {len(found.damages)}", *found.damages[:MAX_DAMAGES]]
         if len(found.damages) > MAX_DAMAGES:
             lines.append(f"and {len(found.damages) - MAX_DAMAGES} more")
         raise DamagedError("\n  ".join(lines))
-    return (
-        f"{storage.root}: {found.num_files} files, {found.num_bytes:,} bytes: every hash is right"
-    )
+    return f"{storage}: {found.num_files} files, {found.num_bytes:,} bytes: every hash is right"
 
 
 def _described(
-    storage: LocalStorage, run: Run, tried: list[Attempt], states: dict[str, str]
+    storage: Storage, run: Run, tried: list[Attempt], states: dict[str, str]
 ) -> list[str]:
     alive = [attempt.pid for attempt in tried if _is_alive(attempt)]
     state, advice = _state(storage, run, tried, alive)
@@ -60,7 +58,7 @@ def _described(
     return [f"{run.name}: {state}{advice}{remark}", *_progress_lines(storage, run)]
 
 
-def _progress_lines(storage: LocalStorage, run: Run) -> list[str]:
+def _progress_lines(storage: Storage, run: Run) -> list[str]:
     """Return how far each artifact is; where there is more than one round, also how each ended."""
     if run.num_rounds == 1:
         made = [round.artifacts(storage) for round in run.planned_rounds(storage)]
@@ -71,7 +69,7 @@ def _progress_lines(storage: LocalStorage, run: Run) -> list[str]:
     return [*_artifact_lines(corpora), *_round_lines(storage, run), *_arm_lines(storage, run)]
 
 
-def _round_lines(storage: LocalStorage, run: Run) -> list[str]:
+def _round_lines(storage: Storage, run: Run) -> list[str]:
     if not run.num_rounds:
         return []
     finished = {each.round.round: each for each in run.finished_rounds(storage)}
@@ -82,7 +80,7 @@ def _round_lines(storage: LocalStorage, run: Run) -> list[str]:
     return lines
 
 
-def _arm_lines(storage: LocalStorage, run: Run) -> list[str]:
+def _arm_lines(storage: Storage, run: Run) -> list[str]:
     if not run.planned_arms:
         return []
     num_done = len(run.finished_arms(storage))
@@ -106,9 +104,7 @@ def _ending(finished: FinishedRound | None) -> str:
     return f"{verdict} ({finished.outcome.reason})"
 
 
-def _state(
-    storage: LocalStorage, run: Run, tried: list[Attempt], alive: list[int]
-) -> tuple[str, str]:
+def _state(storage: Storage, run: Run, tried: list[Attempt], alive: list[int]) -> tuple[str, str]:
     """Return the run's state in a word or two, and what more there is to say.
 
     A run may rest between rounds, each of which a schedule begins; within one it was interrupted.

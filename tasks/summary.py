@@ -12,7 +12,7 @@ from tokensieve.artifact import Artifact
 from tokensieve.errors import shortened
 from tokensieve.methods import find_method
 from tokensieve.runs import Round, Run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 MAX_SOURCES = 20
 """Sources that the terminal lists: those that lost the largest share come first."""
@@ -98,7 +98,7 @@ class Summary:
 
 
 @task(name="summarise-round", task_run_name="summarise-round", cache_policy=NO_CACHE)
-def summarise_round(storage: LocalStorage, run: Run, round: Round) -> Summary:
+def summarise_round(storage: Storage, run: Run, round: Round) -> Summary:
     """Return the summary of a finished round, and show it in the Prefect UI."""
     names: dict[str, str | int] = {"run": run.name, "round": round.round}
     with sql.connect_published(storage) as connection:
@@ -126,14 +126,14 @@ def _later(selection: Artifact, is_decided: bool) -> str:
     return ""
 
 
-def _places(storage: LocalStorage, made: dict[str, Artifact]) -> dict[str, str]:
+def _places(storage: Storage, made: dict[str, Artifact]) -> dict[str, str]:
     scores = {
-        step.removeprefix("scores."): str(storage.path(artifact.key))
+        step.removeprefix("scores."): storage.place(artifact.key)
         for step, artifact in made.items()
         if artifact.kind == "scores"
     }
     return {
-        "dataset": f"{storage.path(made['selection'].key)}/train/*.parquet",
+        "dataset": f"{storage.place(made['selection'].key)}/train/*.parquet",
         **scores,
         **_model_places(made),
         "index": str(sql.index_path(storage)),
@@ -149,7 +149,7 @@ def _model_places(made: dict[str, Artifact]) -> dict[str, str]:
     assert receipt is not None, f"{model.key}: the flow trains it first"
     folders = sorted({part.partition("/")[0] for part in receipt.files if "/" in part})
     places = {name: str(model.folder(receipt, name)) for name in folders}
-    return {**places, "loss": f"{model.storage.path(model.key)}/loss.png"}
+    return {**places, "loss": f"{model.storage.place(model.key)}/loss.png"}
 
 
 def _bare(text: str, limit: int = 60) -> str:

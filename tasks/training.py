@@ -40,8 +40,9 @@ def train_model(step: TrainingStep) -> Commit:
         StepPoint(row["step"], row["loss"], row["learning_rate"], row["kept_tokens"])
         for row in rows
     ]
-    picture = step.artifact.storage.path(f"{step.artifact.key}/loss.png")
-    show_picture("loss", f"Loss of model {step.artifact.id}", loss_curve(points), picture)
+    picture = f"{step.artifact.key}/loss.png"
+    title = f"Loss of model {step.artifact.id}"
+    show_picture("loss", title, loss_curve(points), step.artifact.storage, picture)
     return commit
 
 

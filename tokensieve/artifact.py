@@ -28,7 +28,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tokensieve.documents import Document, canonical_json, content_id, parsed, sealed_json
 from tokensieve.errors import ConflictError, DamagedError, shortened
-from tokensieve.storage import LocalStorage, file_sha256, sha256_hex
+from tokensieve.storage import Storage, file_sha256, sha256_hex
 
 CODE_VERSION = 2
 """Raised when the same plan would give other numbers or another file format."""
@@ -74,7 +74,7 @@ class Commit(BaseModel):
 class Artifact:
     """A named result that may or may not be finished. Cheap to build; picklable."""
 
-    storage: LocalStorage
+    storage: Storage
     kind: str
     plan: Document
 
@@ -169,7 +169,7 @@ class Artifact:
         data = self.storage.read(f"{self.key}/COMMIT.json")
         if data is None:
             return None
-        commit = parsed(Commit, data, f"{self.storage.root}/{self.key}/COMMIT.json")
+        commit = parsed(Commit, data, f"{self.storage}/{self.key}/COMMIT.json")
         self._check("COMMIT.json", "plan", commit.plan, self.id)
         self._check("COMMIT.json", "receipts", len(commit.receipts), self.num_shards)
         for shard, receipt in enumerate(commit.receipts):
@@ -188,7 +188,7 @@ class Artifact:
         receipt = self.stated_receipt(listed.shard)
         if receipt is None:
             raise DamagedError(
-                f"{self.storage.path(self._receipt_key(listed.shard))}: is missing, but "
+                f"{self.storage.place(self._receipt_key(listed.shard))}: is missing, but "
                 "COMMIT.json lists it. Bring it back, or delete COMMIT.json and run the same "
                 "command again: the shard is made anew."
             )
@@ -220,11 +220,16 @@ class Artifact:
         self._check(self._receipt_name(shard), "num_bytes", file.num_bytes, num_bytes)
 
     def folder(self, receipt: Receipt, name: str) -> Path:
-        """Return where a folder of the receipt lies; its files are not looked at."""
-        return self.storage.path(self._folder_key(name, folder_hashes(receipt, name)))
+        """Return a directory on this machine with a folder of the receipt, not to be changed.
+
+        Its files are not verified.
+        """
+        hashes = folder_hashes(receipt, name)
+        files = [self.storage.local(f"{self._folder_key(name, hashes)}/{each}") for each in hashes]
+        return files[0].parents[next(iter(hashes)).count("/")]
 
     def _damaged(self, shard: int, error: DamagedError) -> DamagedError:
-        here = self.storage.path(self.key)
+        here = self.storage.place(self.key)
         return DamagedError(
             f"{error} To make it anew, delete it, {here}/{self._receipt_name(shard)} and "
             f"{here}/COMMIT.json, as far as they are there, and run the same command again; "
@@ -258,7 +263,7 @@ class Artifact:
         """Create `key`, or find exactly these bytes there; anything else is a conflict."""
         if not self.storage.create(key, data) and self.storage.read(key) != data:
             raise ConflictError(
-                f"{self.storage.path(key)}: stands there with other content than this run makes. "
+                f"{self.storage.place(key)}: stands there with other content than this run makes. "
                 "Was it edited, or written by another version? Move it away and run again."
             )
 
@@ -283,7 +288,7 @@ class Artifact:
 
     def _parsed_receipt(self, data: bytes, shard: int) -> Receipt:
         name = self._receipt_name(shard)
-        receipt = parsed(Receipt, data, f"{self.storage.root}/{self.key}/{name}")
+        receipt = parsed(Receipt, data, f"{self.storage}/{self.key}/{name}")
         self._check_receipt(name, receipt, shard)
         return receipt
 
@@ -297,23 +302,23 @@ class Artifact:
     def _check(self, name: str, field: str, found: object, wanted: object) -> None:
         if found != wanted:
             raise DamagedError(
-                f"{self.storage.root}/{self.key}/{name}: {field}: says {shortened(found)}, not "
+                f"{self.storage}/{self.key}/{name}: {field}: says {shortened(found)}, not "
                 f"{shortened(wanted)}. It was edited, or belongs elsewhere; bring the original "
                 "back, or move the artifact's directory away and run the same command again."
             )
 
 
-def load_artifact(storage: LocalStorage, kind: str, id: str) -> Artifact:
+def load_artifact(storage: Storage, kind: str, id: str) -> Artifact:
     """Return the artifact declared under `id`; raise DamagedError if its plan is not there."""
     data = storage.read(f"{kind}/{id}/PLAN.json")
     if data is None:
         raise DamagedError(
-            f"{storage.root}/{kind}/{id}/PLAN.json: is missing, but a run or another artifact "
+            f"{storage}/{kind}/{id}/PLAN.json: is missing, but a run or another artifact "
             "names it. Bring it back, or run the same command again."
         )
     if sha256_hex(data)[:16] != id:
         raise DamagedError(
-            f"{storage.root}/{kind}/{id}/PLAN.json: does not hash to the name of its directory. "
+            f"{storage}/{kind}/{id}/PLAN.json: does not hash to the name of its directory. "
             "It was edited, or moved; bring the original back."
         )
     return Artifact(storage, kind, json.loads(data))

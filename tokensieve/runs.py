@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import parsed, sealed_json
 from tokensieve.errors import ConflictError, DamagedError, shortened
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
 class _Document(BaseModel):
@@ -52,7 +52,7 @@ class Round(_Document):
             named["model.selection"] = ("selections", self.trained_selection)
         return named | ({"model": ("models", self.model)} if self.model else {})
 
-    def artifacts(self, storage: LocalStorage) -> dict[str, Artifact]:
+    def artifacts(self, storage: Storage) -> dict[str, Artifact]:
         """Return the declared artifacts by step name, in the order in which they are made."""
         return {step: load_artifact(storage, *name) for step, name in self.names().items()}
 
@@ -114,35 +114,33 @@ class Run(_Document):
     """Id of each corpus made of input files, by role: `drop`, `warmup`, `holdout`, `harmful`."""
     num_rounds: int
 
-    def publish(self, storage: LocalStorage) -> None:
+    def publish(self, storage: Storage) -> None:
         """Create RUN.json, or find the same there."""
         _create_same(storage, f"{self._key}/RUN.json", self)
 
-    def begin_round(self, storage: LocalStorage, round: Round) -> None:
+    def begin_round(self, storage: Storage, round: Round) -> None:
         """Create the round's plan, or find the same there."""
         _create_same(storage, f"{self._round_key(round.round)}-plan.json", round)
 
-    def finish_round(
-        self, storage: LocalStorage, round: Round, outcome: Outcome | None = None
-    ) -> None:
+    def finish_round(self, storage: Storage, round: Round, outcome: Outcome | None = None) -> None:
         """Create the round's document: everything it names is committed."""
         finished = FinishedRound(round=round, outcome=outcome)
         _create_same(storage, f"{self._round_key(round.round)}.json", finished)
 
-    def planned_rounds(self, storage: LocalStorage) -> list[Round]:
+    def planned_rounds(self, storage: Storage) -> list[Round]:
         """Return the rounds that were begun, in order; DamagedError if a plan was edited."""
         return list(self._documents(storage, Round, "-plan"))
 
-    def finished_rounds(self, storage: LocalStorage) -> list[FinishedRound]:
+    def finished_rounds(self, storage: Storage) -> list[FinishedRound]:
         """Return the finished rounds in order; DamagedError if one is not what was planned."""
         finished = list(self._documents(storage, FinishedRound, ""))
         for each, planned in zip(finished, self.planned_rounds(storage), strict=False):
             if each.round != planned:
                 key = self._round_key(planned.round)
                 raise DamagedError(
-                    f"{storage.path(key)}.json: the whole file: is not the round that "
-                    f"{storage.path(key).name}-plan.json plans. It was edited, or moved; delete it "
-                    "and run the same command again."
+                    f"{storage.place(key)}.json: the whole file: is not the round that "
+                    f"round-{planned.round:03d}-plan.json plans. It was edited, or moved; delete "
+                    "it and run the same command again."
                 )
         return finished
 
@@ -152,34 +150,34 @@ class Run(_Document):
         arms, seeds = self.settings.get("arms", []), self.settings.get("seeds", [])
         return [(arm, seed) for arm in arms for seed in seeds]
 
-    def is_finished(self, storage: LocalStorage) -> bool:
+    def is_finished(self, storage: Storage) -> bool:
         """Return whether every round and arm it can have is finished, or it was stopped."""
         if self.stopped(storage):
             return True
         has_rounds = len(self.finished_rounds(storage)) == self.num_rounds
         return has_rounds and len(self.finished_arms(storage)) == len(self.planned_arms)
 
-    def stop(self, storage: LocalStorage, reason: str) -> None:
+    def stop(self, storage: Storage, reason: str) -> None:
         """Record that no further round will be done, and why."""
         _create_same(storage, f"{self._key}/STOPPED.json", _Stopped(reason=reason))
 
-    def stopped(self, storage: LocalStorage) -> str:
+    def stopped(self, storage: Storage) -> str:
         """Return why the run was stopped before its last round; empty if it was not."""
         key = f"{self._key}/STOPPED.json"
         data = storage.read(key)
-        return "" if data is None else parsed(_Stopped, data, str(storage.path(key))).reason
+        return "" if data is None else parsed(_Stopped, data, storage.place(key)).reason
 
-    def finish_arm(self, storage: LocalStorage, arm: Arm) -> None:
+    def finish_arm(self, storage: Storage, arm: Arm) -> None:
         """Create the arm's document: everything it names is committed."""
         _create_same(storage, self._arm_key(arm.arm, arm.seed), arm)
 
-    def finished_arm(self, storage: LocalStorage, arm: str, seed: int) -> Arm | None:
+    def finished_arm(self, storage: Storage, arm: str, seed: int) -> Arm | None:
         """Return the arm's document, or None if it is not finished."""
         key = self._arm_key(arm, seed)
         data = storage.read(key)
-        return None if data is None else parsed(Arm, data, str(storage.path(key)))
+        return None if data is None else parsed(Arm, data, storage.place(key))
 
-    def finished_arms(self, storage: LocalStorage) -> list[Arm]:
+    def finished_arms(self, storage: Storage) -> list[Arm]:
         """Return the arms that are finished, in the order of their settings."""
         found = [self.finished_arm(storage, arm, seed) for arm, seed in self.planned_arms]
         return [arm for arm in found if arm is not None]
@@ -194,14 +192,14 @@ class Run(_Document):
     def _arm_key(self, arm: str, seed: int) -> str:
         return f"{self._key}/arms/{arm.replace('@', '-at-')}-{seed}.json"
 
-    def _documents(self, storage: LocalStorage, model: type[Any], ending: str) -> Iterator[Any]:
+    def _documents(self, storage: Storage, model: type[Any], ending: str) -> Iterator[Any]:
         """Yield the documents of the rounds until the first that is not there."""
         for number in range(self.num_rounds):
             key = f"{self._round_key(number)}{ending}.json"
             data = storage.read(key)
             if data is None:
                 return
-            yield parsed(model, data, str(storage.path(key)))
+            yield parsed(model, data, storage.place(key))
 
 
 class _Stopped(_Document):
@@ -210,32 +208,32 @@ class _Stopped(_Document):
     reason: str
 
 
-def load_run(storage: LocalStorage, name: str) -> Run | None:
+def load_run(storage: Storage, name: str) -> Run | None:
     """Return the run called `name`, or None if there is none; DamagedError if it was edited."""
     key = f"runs/{name}/RUN.json"
     data = storage.read(key)
     if data is None:
         return None
-    run = parsed(Run, data, str(storage.path(key)))
+    run = parsed(Run, data, storage.place(key))
     if run.name != name:
         raise DamagedError(
-            f"{storage.path(key)}: name: says {shortened(run.name)}, not {name}. It was edited, or "
-            "moved; bring the original back."
+            f"{storage.place(key)}: name: says {shortened(run.name)}, not {name}. It was edited, "
+            "or moved; bring the original back."
         )
     return run
 
 
-def all_runs(storage: LocalStorage) -> list[Run]:
+def all_runs(storage: Storage) -> list[Run]:
     """Return every run of the workspace, by name."""
     runs = [load_run(storage, name) for name in storage.names("runs")]
     return [run for run in runs if run is not None]
 
 
-def _create_same(storage: LocalStorage, key: str, document: BaseModel) -> None:
+def _create_same(storage: Storage, key: str, document: BaseModel) -> None:
     data = sealed_json(document)
     if not storage.create(key, data) and storage.read(key) != data:
         raise ConflictError(
-            f"{storage.path(key)}: stands there with other content than this run gives it. Was it "
+            f"{storage.place(key)}: stands there with other content than this run gives it. Was it "
             "edited, or written by another version? Move the run's directory away and run again."
         )
 
@@ -250,15 +248,15 @@ class Attempt(_Document):
     started: float
     """When the process began, in seconds since 1970 by its own machine's clock."""
 
-    def publish(self, storage: LocalStorage, run: str) -> None:
+    def publish(self, storage: Storage, run: str) -> None:
         """Create the attempt's document."""
         key = f"runs/{run}/attempts/{self.flow_run}.json"
         storage.create(key, sealed_json(self))
 
 
-def attempts(storage: LocalStorage, run: str) -> list[Attempt]:
+def attempts(storage: Storage, run: str) -> list[Attempt]:
     """Return the attempts at a run, the earliest first; DamagedError if one was edited."""
     names = storage.names(f"runs/{run}/attempts")
     keys = [f"runs/{run}/attempts/{name}" for name in names if name.endswith(".json")]
-    found = [parsed(Attempt, storage.read(key) or b"", str(storage.path(key))) for key in keys]
+    found = [parsed(Attempt, storage.read(key) or b"", storage.place(key)) for key in keys]
     return sorted(found, key=lambda attempt: attempt.started)

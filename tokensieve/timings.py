@@ -42,7 +42,7 @@ def timings(artifact: Artifact) -> list[Timing]:
     """Return what is known of the making of an artifact; DamagedError if it was edited."""
     storage, place = artifact.storage, f"{artifact.key}/timings"
     keys = [f"{place}/{name}" for name in storage.names(place) if name.endswith(".json")]
-    return [parsed(Timing, storage.read(key) or b"", str(storage.path(key))) for key in keys]
+    return [parsed(Timing, storage.read(key) or b"", storage.place(key)) for key in keys]
 
 
 def step_seconds(known: Iterable[Timing], num_steps: int) -> list[float | None]:

@@ -7,7 +7,7 @@ from typing import ParamSpec, TypeVar
 from tokensieve.artifact import KINDS, Artifact, Receipt, load_artifact
 from tokensieve.errors import DamagedError, ResourceError
 from tokensieve.runs import Arm, Round, Run, attempts, load_run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.timings import timings
 
 _ID = re.compile("[0-9a-f]{16}")
@@ -21,7 +21,7 @@ class Verification:
     What is not named as ours is not looked at. The index is not part of it: it can be made anew.
     """
 
-    def __init__(self, storage: LocalStorage) -> None:
+    def __init__(self, storage: Storage) -> None:
         """Check the whole workspace."""
         self._storage = storage
         self._damages: dict[str, None] = {}
@@ -113,12 +113,12 @@ class Verification:
             return None
 
 
-def _required_run(storage: LocalStorage, name: str) -> Run:
+def _required_run(storage: Storage, name: str) -> Run:
     run = load_run(storage, name)
     if run is None:
         raise DamagedError(
-            f"{storage.path(f'runs/{name}/RUN.json')}: is missing, but its run was begun. Bring it "
-            "back, or run the same command again."
+            f"{storage.place(f'runs/{name}/RUN.json')}: is missing, but its run was begun. Bring "
+            "it back, or run the same command again."
         )
     return run
 
@@ -127,6 +127,6 @@ def _check_commit_stands(artifact: Artifact) -> None:
     key = f"{artifact.key}/COMMIT.json"
     if not artifact.storage.exists(key):
         raise DamagedError(
-            f"{artifact.storage.path(key)}: is missing, but a finished round names the artifact. "
+            f"{artifact.storage.place(key)}: is missing, but a finished round names the artifact. "
             "Bring it back, or run the same command again: it is made anew from the receipts."
         )

@@ -17,14 +17,14 @@ from sql.recording.rounds import record_round
 from sql.recording.runs import record_run
 from sql.statements import run
 from tokensieve.runs import Arm
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 __all__ = ["DocumentKey", "Finished", "finished_documents", "record_document"]
 
 
 def record_document(
     connection: duckdb.DuckDBPyConnection,
-    storage: LocalStorage,
+    storage: Storage,
     key: DocumentKey,
     finished: Finished,
 ) -> None:

@@ -7,11 +7,11 @@ from sql.recording.trainings import record_training
 from tokensieve.artifact import load_artifact
 from tokensieve.parts import scores_of
 from tokensieve.runs import Arm, Run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
 def record_arm(
-    connection: duckdb.DuckDBPyConnection, storage: LocalStorage, of_run: Run, arm: Arm
+    connection: duckdb.DuckDBPyConnection, storage: Storage, of_run: Run, arm: Arm
 ) -> None:
     """Add a finished arm of a recorded run, and the models that it trained, to the index."""
     models = [load_artifact(storage, "models", id) for id in arm.models]

@@ -26,7 +26,7 @@ def committed(artifact: Artifact) -> Committed:
     commit = artifact.committed()
     if commit is None:
         raise DamagedError(
-            f"{artifact.storage.root}/{artifact.key}/COMMIT.json: is missing, but a finished round "
+            f"{artifact.storage.place(artifact.key)}/COMMIT.json: is missing, but a finished round "
             "or arm uses it. Run the same command again to make it anew."
         )
     return Committed(artifact, commit)

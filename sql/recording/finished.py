@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tokensieve.documents import content_id
 from tokensieve.runs import Arm, FinishedRound, Run, all_runs
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
 class DocumentKey(NamedTuple):
@@ -20,7 +20,7 @@ class DocumentKey(NamedTuple):
 Finished = dict[DocumentKey, tuple[Run, FinishedRound | Arm]]
 
 
-def finished_documents(storage: LocalStorage) -> Finished:
+def finished_documents(storage: Storage) -> Finished:
     """Return every finished round and arm, each after those that it is compared with."""
     finished: Finished = {}
     for run in all_runs(storage):
@@ -31,7 +31,7 @@ def finished_documents(storage: LocalStorage) -> Finished:
     return finished
 
 
-def _named(storage: LocalStorage, run: Run) -> Iterator[tuple[str, FinishedRound | Arm]]:
+def _named(storage: Storage, run: Run) -> Iterator[tuple[str, FinishedRound | Arm]]:
     for finished in run.finished_rounds(storage):
         yield f"round-{finished.round.round:03d}", finished
     for arm in run.finished_arms(storage):

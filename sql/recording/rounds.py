@@ -15,7 +15,7 @@ from sql.recording.trainings import record_training
 from sql.statements import run, run_given
 from tokensieve.artifact import Artifact
 from tokensieve.runs import FinishedRound, Outcome, Round, Run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 _STATISTICS = (
     "record_round_stats",
@@ -30,7 +30,7 @@ _STATISTICS = (
 
 def record_round(
     connection: duckdb.DuckDBPyConnection,
-    storage: LocalStorage,
+    storage: Storage,
     of_run: Run,
     finished: FinishedRound,
 ) -> None:
@@ -101,7 +101,7 @@ def _record_statistics(
 
 
 def _record_overlap(
-    connection: duckdb.DuckDBPyConnection, storage: LocalStorage, of_run: Run, round: Round
+    connection: duckdb.DuckDBPyConnection, storage: Storage, of_run: Run, round: Round
 ) -> None:
     """Compare what the round kept with what the round before did, if they share samples."""
     name, number = of_run.name, round.round

@@ -8,10 +8,10 @@ from sql.recording.artifacts import Committed, committed, insert, record_artifac
 from sql.statements import run
 from tokensieve.artifact import load_artifact
 from tokensieve.runs import Run
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 
-def record_run(connection: duckdb.DuckDBPyConnection, storage: LocalStorage, of_run: Run) -> None:
+def record_run(connection: duckdb.DuckDBPyConnection, storage: Storage, of_run: Run) -> None:
     """Add the run and its corpora to the index, unless it is there."""
     if run(connection, "find_run", run=of_run.name).fetchall():
         return

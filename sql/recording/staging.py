@@ -4,7 +4,6 @@ Shapes: N = samples of a shard, T = all their tokens one after another.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -38,7 +37,7 @@ class Decisions:
         if "model" in steps:
             model, [receipt] = steps["model"].artifact, steps["model"].commit.receipts
             if "decisions" in receipt.files:
-                self._path = model.storage.path(receipt.files["decisions"].key)
+                self._place = model.storage.place(receipt.files["decisions"].key)
                 self._table = model.read_table(receipt, "decisions")
 
     def next(self, shard: Shard) -> Columns:
@@ -47,7 +46,7 @@ class Decisions:
             return {}
         rows = self._table.slice(self._num_read, shard.num_samples)
         self._num_read += shard.num_samples
-        return {_DECIDED: _checked_column(rows, "weight", shard, self._path)}
+        return {_DECIDED: _checked_column(rows, "weight", shard, self._place)}
 
 
 def stage_round(connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed]) -> None:
@@ -99,16 +98,16 @@ def _lists(each: Committed, number: int, shard: Shard, names: list[str] | None =
     wanted = names and ["sample_id", *names]
     table = each.artifact.read_table(receipt, "shards", columns=wanted)
     found = [each.name for each in table.schema if _is_of_tokens(each)]
-    path = each.artifact.storage.path(receipt.files["shards"].key)
-    return {name: _checked_column(table, name, shard, path) for name in found}
+    place = each.artifact.storage.place(receipt.files["shards"].key)
+    return {name: _checked_column(table, name, shard, place) for name in found}
 
 
-def _checked_column(table: pa.Table, name: str, shard: Shard, path: Path) -> NDArray[Any]:
+def _checked_column(table: pa.Table, name: str, shard: Shard, place: str) -> NDArray[Any]:
     """Return a column over the shard's tokens; DamagedError names the file if it is not along."""
     try:
         return score_column(table, name, shard)
     except DamagedError as error:
-        raise DamagedError(f"{path}: {error}") from None
+        raise DamagedError(f"{place}: {error}") from None
 
 
 def _is_of_tokens(column: pa.Field) -> bool:

@@ -52,7 +52,7 @@ def _steps(model: Committed) -> pa.Table:
     wanted = (list(range(1, totals["steps"] + 1)), totals["skipped_steps"], totals["tokens"])
     if found != wanted:
         raise DamagedError(
-            f"{model.artifact.storage.path(receipt.files['steps'].key)}: its steps are not those "
+            f"{model.artifact.storage.place(receipt.files['steps'].key)}: its steps are not those "
             f"that COMMIT.json counts: {len(numbers)}, {found[1]} skipped, {found[2]} tokens, not "
             f"{totals['steps']}, {wanted[1]} and {wanted[2]}. Delete the model's directory and run "
             "the same command again."

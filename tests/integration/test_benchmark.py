@@ -29,7 +29,7 @@ def settings(models, workspace, tmp_path_factory):
         holdout=(str(write_drop(directory / "holdout.jsonl", num_rows=10, seed=1)),),
         base=models.base,
         reference=models.reference,
-        workspace=workspace,
+        workspace=str(workspace),
         arms=ARMS,
         seeds=(3,),
         parameters={"profit": {"tau": 0.005}},  # about what these models are sure of

@@ -32,7 +32,7 @@ def settings(models, drop, workspace, **selection):
         files=(str(drop),),
         base=models.base,
         reference=models.reference,
-        workspace=workspace,
+        workspace=str(workspace),
         corpus={"template": "tulu"},
         selection={"keep": 0.6, **selection},
     )

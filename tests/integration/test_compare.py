@@ -38,7 +38,7 @@ def settings(models, drop, workspace, arms) -> CompareSettings:
         files=(str(drop),),
         holdout=(str(drop.with_name("holdout.jsonl")),),
         base=models.base,
-        workspace=workspace,
+        workspace=str(workspace),
         arms=arms,
         seeds=(0,),
         corpus={"template": "tulu"},

@@ -23,7 +23,7 @@ def settings(models, drop, workspace, **selection):
         files=(str(drop),),
         base=models.base,
         reference=models.reference,
-        workspace=workspace,
+        workspace=str(workspace),
         corpus={"template": "tulu", "max_quarantine": 0.1},
         selection={"keep": 0.6, **selection},
     )

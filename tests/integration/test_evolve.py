@@ -37,7 +37,7 @@ def settings(models, drop, workspace, **changes) -> EvolveSettings:
         "files": (str(drop),),
         "holdout": (str(drop.with_name("holdout.jsonl")),),
         "base": models.base,
-        "workspace": workspace,
+        "workspace": str(workspace),
         "corpus": {"template": "tulu"},
         "rounds": {"rounds": 2, "select_from": "corpus"},
         "training": {"learning_rate": 0.01, "step_samples": 8, "epochs": 2},

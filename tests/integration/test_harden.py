@@ -243,7 +243,7 @@ def test_a_drop_that_has_no_more_samples_gives_those_that_it_has(models, argumen
         reference=models.reference,
         harmful_data=(arguments[arguments.index("--harmful-data") + 1],),
         harmful_added=3,
-        workspace=tmp_path / "w",
+        workspace=str(tmp_path / "w"),
         corpus={"template": "tulu"},
         rounds={"rounds": 3},
         selection={"method": "toss"},

@@ -33,7 +33,7 @@ def cleaned(models, tmp_path_factory, prefect_server):
     control = CleanSettings(
         files=(str(drop),),
         base=models.base,
-        workspace=workspace,
+        workspace=str(workspace),
         corpus={"template": "tulu"},
         selection={"method": "random"},
     )
@@ -43,7 +43,7 @@ def cleaned(models, tmp_path_factory, prefect_server):
 def settings(models, workspace, selection, **cluster) -> TrainSettings:
     return TrainSettings(
         base=models.base,
-        workspace=workspace,
+        workspace=str(workspace),
         selection=selection,
         training={"batch_tokens": 128, **TRAINING},
         cluster={"workers": 2, **cluster},

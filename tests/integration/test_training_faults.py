@@ -55,7 +55,7 @@ def cleaned(models, directory, prefect_server) -> tuple[Path, str]:
     control = CleanSettings(
         files=(str(directory / "drop.jsonl"),),
         base=models.base,
-        workspace=directory / "cleaned",
+        workspace=str(directory / "cleaned"),
         corpus={"template": "tulu"},
         selection={"method": "random"},
     )
@@ -78,7 +78,7 @@ def workspace(cleaned, tmp_path) -> Path:
 def settings(models, workspace: Path, selection: str) -> TrainSettings:
     return TrainSettings(
         base=models.base,
-        workspace=workspace,
+        workspace=str(workspace),
         selection=selection,
         training=TRAINING,
         cluster={"workers": 2},

@@ -94,8 +94,8 @@ def test_a_settings_file_loads_with_everything_that_it_offers(name, tmp_path):
     whole = tmp_path / name
     whole.write_text(re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE))
 
-    assert SETTINGS[name].load(CONFIGS / name, {}).workspace == CONFIGS / "workspace"
-    assert SETTINGS[name].load(whole, {}).workspace == tmp_path / "workspace"
+    assert SETTINGS[name].load(CONFIGS / name, {}).workspace == str(CONFIGS / "workspace")
+    assert SETTINGS[name].load(whole, {}).workspace == str(tmp_path / "workspace")
 
 
 def test_settings_files_say_the_same_of_a_setting_that_they_share():

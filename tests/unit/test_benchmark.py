@@ -201,7 +201,7 @@ def test_a_drop_without_a_conversation_is_refused(tmp_path):
 
 def benchmark_settings(inputs, **changes):
     values = {"files": (inputs.drop,), "holdout": (inputs.holdout,), "base": inputs.base}
-    values |= {"workspace": inputs.directory / "workspace", "corpus": {"template": "tulu"}}
+    values |= {"workspace": str(inputs.directory / "workspace"), "corpus": {"template": "tulu"}}
     return BenchmarkSettings(**values | {"arms": ("full", "random", "oracle")} | changes)
 
 

@@ -29,7 +29,7 @@ def settings(given, **changes):
         "files": (given.drop,),
         "base": given.base,
         "reference": given.reference,
-        "workspace": given.directory / "workspace",
+        "workspace": str(given.directory / "workspace"),
         "corpus": {"template": "tulu"},
     }
     return CleanSettings(**{**values, **changes})
@@ -55,7 +55,7 @@ def test_a_plan_names_every_artifact_and_writes_nothing(given):
 
 
 def test_the_same_settings_give_the_same_ids_in_any_workspace(given, tmp_path):
-    assert ids(given) == ids(given, workspace=tmp_path / "elsewhere")
+    assert ids(given) == ids(given, workspace=str(tmp_path / "elsewhere"))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_samples_are_no_longer_than_the_models_were_made_for(given, tmp_path):
 
 
 def test_a_disk_without_room_is_refused_before_the_work(given, tmp_path, monkeypatch):
-    plan = plan_clean(settings(given, workspace=tmp_path / "w"), on_gpu=False)
+    plan = plan_clean(settings(given, workspace=str(tmp_path / "w")), on_gpu=False)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
 
     with pytest.raises(ResourceError, match="will be written, but 1,000 are free"):

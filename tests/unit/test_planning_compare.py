@@ -32,7 +32,7 @@ def settings(given, workspace, **changes) -> CompareSettings:
         "files": (given.drop,),
         "holdout": (given.holdout,),
         "base": given.base,
-        "workspace": workspace,
+        "workspace": str(workspace),
         "corpus": {"template": "tulu"},
         "rounds": {"rounds": 2},
         "seeds": (3, 4),

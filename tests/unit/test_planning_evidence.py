@@ -25,7 +25,7 @@ def settings(given, method, parameters=None, selection=None, **changes) -> Clean
         "files": (given.drop,),
         "base": given.base,
         "reference": given.reference,
-        "workspace": given.directory / "workspace",
+        "workspace": str(given.directory / "workspace"),
         "corpus": {"template": "tulu"},
         "selection": {"method": method, "parameters": parameters or {}, **(selection or {})},
     }

@@ -31,7 +31,7 @@ def settings(given, workspace, **changes) -> EvolveSettings:
     values = {
         "files": (given.drop,),
         "base": given.base,
-        "workspace": workspace,
+        "workspace": str(workspace),
         "corpus": {"template": "tulu"},
         "rounds": {"rounds": 3},
     }

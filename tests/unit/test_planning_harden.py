@@ -37,7 +37,7 @@ def settings(given, workspace, **changes) -> EvolveSettings:
         "base": given.base,
         "reference": given.reference,
         "harmful_data": (given.harmful,),
-        "workspace": workspace,
+        "workspace": str(workspace),
         "corpus": {"template": "tulu"},
         "rounds": {"rounds": 2},
         "selection": {"method": "toss"},

@@ -40,7 +40,7 @@ def cleaned(given):
     settings = CleanSettings(
         files=(given.drop,),
         base=given.base,
-        workspace=given.directory / "workspace",
+        workspace=str(given.directory / "workspace"),
         corpus={"template": "tulu"},
         selection={"method": "full"},
     )
@@ -58,7 +58,7 @@ def cleaned(given):
 def planned(given, cleaned, **changes) -> TrainPlan:
     values = {
         "base": given.base,
-        "workspace": cleaned.storage.root,
+        "workspace": str(cleaned.storage.root),
         "selection": cleaned.selection.artifact.id,
     }
     return plan_train(TrainSettings(**{**values, **changes}), on_gpu=False)
@@ -100,7 +100,7 @@ def test_the_name_of_a_run_means_the_selection_of_its_last_finished_round(given,
     settings = EvolveSettings(
         files=(given.drop,),
         base=given.base,
-        workspace=tmp_path,
+        workspace=str(tmp_path),
         corpus={"template": "tulu"},
         rounds={"rounds": 2},
     )
@@ -114,7 +114,7 @@ def test_the_name_of_a_run_means_the_selection_of_its_last_finished_round(given,
         each.selection.artifact.commit()
 
     plan = plan_train(
-        TrainSettings(base=given.base, workspace=tmp_path, selection=evolution.run.name),
+        TrainSettings(base=given.base, workspace=str(tmp_path), selection=evolution.run.name),
         on_gpu=False,
     )
 
@@ -152,11 +152,11 @@ def test_a_selection_that_is_not_finished_is_refused(given, cleaned, tmp_path):
 
     for name in (selection.id, cleaned.run.name):
         with pytest.raises(SettingsError, match="there is no finished selection"):
-            planned(given, cleaned, selection=name, workspace=tmp_path / "w")
+            planned(given, cleaned, selection=name, workspace=str(tmp_path / "w"))
 
 
 def test_the_first_look_refuses_the_same_selection(given, cleaned):
-    settings = TrainSettings(base=given.base, workspace=cleaned.storage.root, selection=NO_ID)
+    settings = TrainSettings(base=given.base, workspace=str(cleaned.storage), selection=NO_ID)
 
     with pytest.raises(SettingsError) as looked:
         check_train_given(settings)
@@ -230,7 +230,7 @@ def test_what_does_not_change_the_numbers_does_not_change_the_id(given, cleaned,
 def test_the_id_of_a_model_does_not_depend_on_the_workspace(given, cleaned, tmp_path):
     shutil.copytree(cleaned.storage.root, tmp_path / "moved")
 
-    moved = model_id(given, cleaned, workspace=tmp_path / "moved")
+    moved = model_id(given, cleaned, workspace=str(tmp_path / "moved"))
 
     assert moved == model_id(given, cleaned)
 
@@ -262,7 +262,7 @@ def test_what_changes_the_numbers_changes_the_id(given, cleaned, change):
 
 def test_the_plan_of_a_training_is_declared_with_its_run_and_round(given, cleaned, tmp_path):
     shutil.copytree(cleaned.storage.root, tmp_path / "w")
-    plan = planned(given, cleaned, workspace=tmp_path / "w")
+    plan = planned(given, cleaned, workspace=str(tmp_path / "w"))
 
     plan.declare()
 

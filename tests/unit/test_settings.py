@@ -54,7 +54,7 @@ def test_relative_paths_become_absolute_for_workers_elsewhere(monkeypatch, tmp_p
 
     settings = CleanSettings(files=("a", "hf://b"), base="c", reference="~/d", corpus=corpus)
 
-    assert settings.workspace == tmp_path / "workspace"
+    assert settings.workspace == str(tmp_path / "workspace")
     assert settings.files == (str(tmp_path / "a"), "hf://b")
     assert settings.base == str(tmp_path / "c")
     assert settings.reference == str(Path.home() / "d")

@@ -8,7 +8,7 @@ from tokensieve.planning.compare import arm_methods, check_compare_given
 from tokensieve.planning.evidence import EXTERNAL, given_max_length
 from tokensieve.planning.steps import CorpusStep, corpus_step
 from tokensieve.settings import ArmsSettings, BenchmarkSettings, CompareSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import open_storage
 
 ORACLE = "oracle"
 """The arm that keeps every token but the noise."""
@@ -27,7 +27,7 @@ def noisy_corpus(settings: BenchmarkSettings, noisy: NoisyDrop) -> CorpusStep:
     """Return how the noisy drop becomes a corpus."""
     compared = compare_settings(settings, noisy, noisy.where, settings.seeds[0])
     length = given_max_length(compared, arm_methods(compared))
-    storage, files = LocalStorage(settings.workspace), compared.files
+    storage, files = open_storage(settings.workspace, settings.s3), compared.files
     return corpus_step(storage, files, settings.base, settings.corpus, length, settings.cluster)
 
 

@@ -23,7 +23,7 @@ from tokensieve.planning.room import check_room
 from tokensieve.planning.steps import CorpusStep, SelectionStep, corpus_step, selection_step
 from tokensieve.runs import Round, Run
 from tokensieve.settings import CleanSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage, open_storage
 from tokensieve.templates import load_template
 
 
@@ -40,7 +40,7 @@ class CleanPlan:
     round: Round
 
     @property
-    def storage(self) -> LocalStorage:
+    def storage(self) -> Storage:
         """Return the workspace."""
         return self.corpus.artifact.storage
 
@@ -86,7 +86,7 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
 
     Nothing is written. Raises SettingsError and InputError.
     """
-    storage, cluster = LocalStorage(settings.workspace), settings.cluster
+    storage, cluster = open_storage(settings.workspace, settings.s3), settings.cluster
     method = chosen_method(settings.selection)
     models = given_models(settings, [method], on_gpu)
     length = given_max_length(settings, [method])

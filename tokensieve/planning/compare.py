@@ -50,7 +50,7 @@ from tokensieve.settings import (
     SelectionSettings,
     checked,
 )
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.templates import load_template
 
 SELF_EVOLVING = "self-evolving"
@@ -72,7 +72,7 @@ class ComparePlan:
     run: Run
 
     @property
-    def storage(self) -> LocalStorage:
+    def storage(self) -> Storage:
         """Return the workspace."""
         return self.base.artifact.storage
 

@@ -46,7 +46,7 @@ from tokensieve.planning.steps import (
 from tokensieve.runs import FinishedRound, Outcome, Round, Run
 from tokensieve.scoring import COLUMNS
 from tokensieve.settings import EvolveSettings, SelectionSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 from tokensieve.templates import load_template
 
 HELD_OUT = "held-out"
@@ -66,7 +66,7 @@ class EvolvePlan:
     run: Run
 
     @property
-    def storage(self) -> LocalStorage:
+    def storage(self) -> Storage:
         """Return the workspace."""
         return self.base.artifact.storage
 

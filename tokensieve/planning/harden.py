@@ -54,7 +54,7 @@ from tokensieve.planning.steps import (
 from tokensieve.runs import FinishedRound, Outcome, Round, Run
 from tokensieve.scoring import device_batch_tokens
 from tokensieve.settings import EvolveSettings, SelectionSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage, open_storage
 from tokensieve.templates import load_template
 
 HARMFUL = "harmful"
@@ -74,7 +74,7 @@ class HardenPlan:
     run: Run
 
     @property
-    def storage(self) -> LocalStorage:
+    def storage(self) -> Storage:
         """Return the workspace."""
         return self.drop.storage
 
@@ -260,7 +260,7 @@ def _checked(settings: EvolveSettings) -> tuple[Method, str]:
 
 
 def _corpora(settings: EvolveSettings, length: int) -> dict[str, CorpusStep]:
-    storage, files = LocalStorage(settings.workspace), settings.harmful_data
+    storage, files = open_storage(settings.workspace, settings.s3), settings.harmful_data
     harmful = corpus_step(storage, files, settings.base, settings.corpus, length, settings.cluster)
     return corpus_steps(settings, length) | {HARMFUL: harmful}
 

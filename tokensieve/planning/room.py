@@ -6,7 +6,7 @@ from pathlib import Path
 from tokensieve.artifact import Artifact
 from tokensieve.models import read_config
 from tokensieve.settings import TrainingSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage
 
 BYTES_PER_INPUT_BYTE = 5
 """What a cleaning writes for each byte of plain input: 4.3 on GSM8K, and some room."""
@@ -15,7 +15,7 @@ INDEX_BYTES = 32 * 2**20
 
 
 def check_room(
-    storage: LocalStorage, input_bytes: int, artifacts: Iterable[Artifact], model_bytes: int = 0
+    storage: Storage, input_bytes: int, artifacts: Iterable[Artifact], model_bytes: int = 0
 ) -> None:
     """Raise ResourceError if the disk is too small for the artifacts that are not done yet.
 
@@ -45,6 +45,6 @@ def training_bytes(init: str, num_models: int, settings: TrainingSettings) -> in
     return num_models * saved + checkpoints
 
 
-def num_committed(storage: LocalStorage, kind: str) -> int:
+def num_committed(storage: Storage, kind: str) -> int:
     """Return how many artifacts of a kind the workspace has finished, of whichever run."""
     return sum(storage.exists(f"{kind}/{id}/COMMIT.json") for id in storage.names(kind))

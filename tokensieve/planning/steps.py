@@ -29,7 +29,7 @@ from tokensieve.settings import (
     SelectionSettings,
     TrainingSettings,
 )
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage, open_storage
 from tokensieve.templates import load_template
 
 SCORE_COLUMNS = ("nll", "entropy")
@@ -126,7 +126,7 @@ class EvaluationStep:
 
 
 def corpus_step(
-    storage: LocalStorage,
+    storage: Storage,
     files: tuple[str, ...],
     base: str,
     settings: CorpusSettings,
@@ -153,7 +153,7 @@ def corpus_step(
 def corpus_steps(settings: EvolveSettings | CompareSettings, length: int) -> dict[str, CorpusStep]:
     """Return how the files become corpora, by role: `drop`, and `warmup` and `holdout` if given."""
     files = {"drop": settings.files, "warmup": settings.warmup, "holdout": settings.holdout}
-    storage = LocalStorage(settings.workspace)
+    storage = open_storage(settings.workspace, settings.s3)
     return {
         role: corpus_step(storage, given, settings.base, settings.corpus, length, settings.cluster)
         for role, given in files.items()

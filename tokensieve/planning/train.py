@@ -18,7 +18,7 @@ from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import TrainingStep, training_step
 from tokensieve.runs import Round, Run, load_run
 from tokensieve.settings import TrainSettings
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import Storage, open_storage
 
 _ID = re.compile("[0-9a-f]{16}")
 
@@ -33,7 +33,7 @@ class TrainPlan:
     round: Round
 
     @property
-    def storage(self) -> LocalStorage:
+    def storage(self) -> Storage:
         """Return the workspace."""
         return self.training.artifact.storage
 
@@ -56,7 +56,7 @@ def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
     Raises SettingsError if there is no such selection or model, InputError if they do not belong
     together.
     """
-    storage = LocalStorage(settings.workspace)
+    storage = open_storage(settings.workspace, settings.s3)
     selection = find_selection(storage, settings.selection)
     corpus = load_artifact(storage, "corpora", selection.plan["corpus"])
     init = _init(storage, settings, on_gpu)
@@ -83,24 +83,24 @@ def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
 
 def check_train_given(settings: TrainSettings) -> None:
     """Raise what `plan_train` would raise, as far as a second of looking can tell."""
-    find_selection(LocalStorage(settings.workspace), settings.selection)
+    find_selection(open_storage(settings.workspace, settings.s3), settings.selection)
     check_model_directory(settings.base)
 
 
-def find_selection(storage: LocalStorage, name: str) -> Artifact:
+def find_selection(storage: Storage, name: str) -> Artifact:
     """Return the finished selection of this id, of this path, or of this run's last round."""
     id = Path(name).name if Path(name).parent.name == "selections" else name
     if not _ID.fullmatch(id):
         id = _last_selection(storage, name)
     if not storage.exists(f"selections/{id}/COMMIT.json"):
         raise SettingsError(
-            f"{storage.root}: there is no finished selection {shortened(name)}. Give the id below "
+            f"{storage}: there is no finished selection {shortened(name)}. Give the id below "
             "selections/, or the name of a finished run; `tokensieve status` shows both."
         )
     return load_artifact(storage, "selections", id)
 
 
-def _last_selection(storage: LocalStorage, name: str) -> str:
+def _last_selection(storage: Storage, name: str) -> str:
     names = storage.names("runs")
     run = load_run(storage, name) if name in names else None
     finished = run.finished_rounds(storage) if run else []
@@ -109,18 +109,18 @@ def _last_selection(storage: LocalStorage, name: str) -> str:
     if run is not None:
         kind = "is a comparison" if run.flow == "compare" else "has no finished round yet"
         raise SettingsError(
-            f"{storage.root}: the run {name} {kind}. Give the id of a selection; `tokensieve "
+            f"{storage}: the run {name} {kind}. Give the id of a selection; `tokensieve "
             "status` shows them."
         )
     near = get_close_matches(name, names, n=1)
     hint = f"Did you mean {near[0]}?" if near else "`tokensieve status` shows those that are there."
     raise SettingsError(
-        f"{storage.root}: there is no selection and no run with a finished round called "
+        f"{storage}: there is no selection and no run with a finished round called "
         f"{shortened(name)}. {hint}"
     )
 
 
-def _init(storage: LocalStorage, settings: TrainSettings, on_gpu: bool) -> ModelSpec:
+def _init(storage: Storage, settings: TrainSettings, on_gpu: bool) -> ModelSpec:
     """Return the model to start from: a directory, or a model of this workspace by its id."""
     precision = settings.training.precision
     id = Path(settings.init or "").name

@@ -4,18 +4,21 @@ The same frozen tree comes from a TOML file, from the flags of the command line 
 parameters of a Prefect deployment. Unknown keys are errors.
 
     tree.py      loading and checking
-    groups.py    the groups: corpus, scoring, selection, training, rounds, evaluation, cluster
+    groups.py    the groups: corpus, scoring, selection, training, rounds, evaluation, cluster,
+                drift
     runs.py      the tree of each command
 """
 
 from tokensieve.settings.groups import (
     ClusterSettings,
     CorpusSettings,
+    DriftSettings,
     Dtype,
     EvaluationSettings,
     LoraSettings,
     Normaliser,
     RoundsSettings,
+    S3Settings,
     Scope,
     ScoringSettings,
     SelectionSettings,
@@ -30,6 +33,7 @@ from tokensieve.settings.runs import (
     EvolveSettings,
     ExternalSettings,
     ScoredSettings,
+    TrainerSettings,
     TrainSettings,
     WorkspaceSettings,
 )
@@ -42,6 +46,7 @@ __all__ = [
     "CorpusSettings",
     "CleanSettings",
     "CompareSettings",
+    "DriftSettings",
     "DropSettings",
     "Dtype",
     "EvaluationSettings",
@@ -50,12 +55,14 @@ __all__ = [
     "LoraSettings",
     "Normaliser",
     "RoundsSettings",
+    "S3Settings",
     "Scope",
     "ScoredSettings",
     "ScoringSettings",
     "SelectionSettings",
     "Settings",
     "TrainSettings",
+    "TrainerSettings",
     "TrainingSettings",
     "WorkspaceSettings",
     "checked",

@@ -157,3 +157,40 @@ class ClusterSettings(Settings):
     """Processes that train one model together, each with its own GPU."""
     fsdp: bool = False
     """Shard weights, gradients and optimizer over the ranks, for models that fill a GPU."""
+
+
+class S3Settings(Settings):
+    """How s3:// addresses are reached. Names only: the secrets are in the environment, or where the
+    profile says."""
+
+    endpoint: str | None = None
+    """Address of a store other than Amazon's, such as `http://127.0.0.1:9000`. Unset: what
+    AWS_ENDPOINT_URL or the profile says."""
+    profile: str | None = None
+    """Name of a profile in the AWS configuration files. Unset: AWS_PROFILE, or what the machine's
+    role says."""
+    region: str | None = None
+    """Unset: what AWS_REGION or the profile says."""
+
+
+class DriftSettings(Settings):
+    """When a drop counts as unlike the drops before it. Limits of sources are those of drops."""
+
+    kept_share: float = Field(default=0.1, ge=0, le=1)
+    """How far the kept share of the response tokens may be from its median over earlier drops."""
+    psi: float = Field(default=0.25, gt=0)
+    """Largest population stability index of the influences, against those of all earlier drops
+    together: what Siddiqi's Credit Risk Scorecards (2006) call a major shift."""
+    truncated: float = Field(default=0.05, ge=0, le=1)
+    """How far the share of rows cut at max_length may be above its median."""
+    quarantined: float = Field(default=0.02, ge=0, le=1)
+    """How far the share of quarantined rows may be above its median."""
+    masked_samples: float = Field(default=0.05, ge=0, le=1)
+    """How far the share of samples without a kept token may be above its median."""
+    min_history: int = Field(default=3, ge=1)
+    """Earlier drops without which nothing is compared. That nothing is kept, that no EOS is
+    trained, and a reference worse than the base, are alarms from the first drop on."""
+    min_tokens: int = Field(default=10_000, ge=1)
+    """Response tokens of a source without which it is not judged by itself."""
+    hold: bool = False
+    """Hold a drop with an alarm back until somebody approves it."""

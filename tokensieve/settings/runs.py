@@ -1,6 +1,5 @@
 """The settings of each command, as trees of the groups."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -10,6 +9,7 @@ from tokensieve.settings.groups import (
     CorpusSettings,
     EvaluationSettings,
     RoundsSettings,
+    S3Settings,
     ScoringSettings,
     SelectionSettings,
     TrainingSettings,
@@ -24,8 +24,9 @@ class WorkspaceSettings(Settings):
 
     base: str
     """Directory of the base model."""
-    workspace: Path = Field(default=Path("workspace"), validate_default=True)
-    """Where every artifact of every run lies."""
+    workspace: str = Field(default="workspace", validate_default=True)
+    """Where every artifact of every run lies: a directory, or `s3://bucket/prefix`."""
+    s3: S3Settings = S3Settings()
     cluster: ClusterSettings = ClusterSettings()
 
     @classmethod
@@ -35,8 +36,8 @@ class WorkspaceSettings(Settings):
 
     @field_validator("workspace")
     @classmethod
-    def _absolute_workspace(cls, workspace: Path) -> Path:
-        return workspace.expanduser().absolute()
+    def _absolute_workspace(cls, workspace: str) -> str:
+        return absolute(workspace)
 
     @field_validator("base", "init", "external", *_MODELS, check_fields=False)
     @classmethod
@@ -95,11 +96,9 @@ class CleanSettings(ExternalSettings):
     selection: SelectionSettings = SelectionSettings()
 
 
-class TrainSettings(WorkspaceSettings):
-    """One training run on a selection."""
+class TrainerSettings(WorkspaceSettings):
+    """How trainings are done, whatever the selection."""
 
-    selection: str
-    """Id of the selection, or name of the run whose last round made it."""
     init: str | None = None
     """Directory of the model to start from, if it is not the base."""
     training: TrainingSettings = TrainingSettings()
@@ -108,6 +107,13 @@ class TrainSettings(WorkspaceSettings):
     def path_keys(cls) -> tuple[str, ...]:
         """Return the keys that hold paths."""
         return (*super().path_keys(), "init")
+
+
+class TrainSettings(TrainerSettings):
+    """One training run on a selection."""
+
+    selection: str
+    """Id of the selection, or name of the run whose last round made it."""
 
 
 class EvolveSettings(DropSettings):

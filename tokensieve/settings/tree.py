@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from tokensieve.errors import SettingsError, shortened
 
+DEPLOYMENTS = "deployments"
+"""The table of a settings file that is for deployments, and that no command reads."""
+
 
 class Settings(BaseModel):
     """Base of all settings: frozen, and strict about keys."""
@@ -22,13 +25,27 @@ class Settings(BaseModel):
 
         Relative paths in the file are relative to the file. Raises SettingsError.
         """
-        values = _read_toml(config, cls.path_keys()) if config else {}
-        return checked(cls, _merged(values, flags))
+        values = read_toml(config) if config else {}
+        values.pop(DEPLOYMENTS, None)
+        return checked(cls, laid_over(cls.with_absolute_paths(values, config), flags))
 
     @classmethod
     def path_keys(cls) -> tuple[str, ...]:
         """Return the keys of the top table that hold paths, or lists of paths."""
         return ()
+
+    @classmethod
+    def with_absolute_paths(cls, values: dict[str, Any], config: Path | None) -> dict[str, Any]:
+        """Return the settings of a file with its relative paths made absolute."""
+        here = config.absolute().parent if config else None
+        for key in cls.path_keys():
+            values |= {key: _absolute_value(values[key], here)} if key in values else {}
+        nested = (("corpus", "template", absolute_if_file), ("evaluation", "task_path", absolute))
+        for name, key, made_absolute in nested:
+            group = values.get(name)
+            if isinstance(group, dict) and isinstance(group.get(key), str):
+                group[key] = made_absolute(group[key], here)
+        return values
 
 
 AnySettings = TypeVar("AnySettings", bound=Settings)
@@ -54,37 +71,28 @@ def absolute_if_file(template: str, here: Path | None = None) -> str:
     return str(path) if path.is_file() else template
 
 
-def _read_toml(path: Path, path_keys: tuple[str, ...]) -> dict[str, Any]:
-    """Return the file's settings, with its relative paths made absolute."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return the tables of a settings file as they stand; SettingsError if it is no TOML."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{path}: cannot be read as TOML settings: {error}") from None
-    here = path.absolute().parent
-    for key in path_keys:
-        values |= {key: _absolute_value(values[key], here)} if key in values else {}
-    nested = (("corpus", "template", absolute_if_file), ("evaluation", "task_path", absolute))
-    for name, key, made_absolute in nested:
-        group = values.get(name)
-        if isinstance(group, dict) and isinstance(group.get(key), str):
-            group[key] = made_absolute(group[key], here)
-    return values
 
 
-def _absolute_value(value: Any, here: Path) -> Any:
+def _absolute_value(value: Any, here: Path | None) -> Any:
     """Return a path, or the paths of a list, made absolute; what is neither stays to be refused."""
     if isinstance(value, list):
         return [_absolute_value(each, here) for each in value]
     return absolute(value, here) if isinstance(value, str) else value
 
 
-def _merged(values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
-    """Return `values` with every flag that was given laid over it."""
+def laid_over(values: dict[str, Any], flags: dict[str, Any]) -> dict[str, Any]:
+    """Return `values` with every flag that was given laid over it, key by key in nested tables."""
     merged = dict(values)
     for key, flag in flags.items():
         below = merged.get(key, {})
         if isinstance(flag, dict) and isinstance(below, dict):
-            if given := _merged(below, flag):
+            if given := laid_over(below, flag):
                 merged[key] = given
         elif isinstance(flag, dict):
             continue  # the file has something else where a table belongs, and is told so

@@ -74,7 +74,7 @@ class Checkpoints:
             self._model.storage.remove(f"{self._place}/{name}")
 
     def _path(self, name: str) -> Path:
-        return self._model.storage.path(f"{self._place}/{name}")
+        return self._model.storage.local(f"{self._place}/{name}")
 
     def _names(self) -> list[str]:
         """Return the names in the order of their steps."""

@@ -16,21 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
-from tokensieve.scratch import scratch_directory
+from tokensieve.storage.hashing import sha256_hex
+from tokensieve.storage.scratch import scratch_directory
 
 _KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-
-
-def sha256_hex(data: bytes) -> str:
-    """Return the SHA-256 of `data` as 64 hex digits."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file of any size as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True)
@@ -38,6 +28,21 @@ class LocalStorage:
     """A directory on a local or shared disk that can make hard links."""
 
     root: Path
+
+    def __str__(self) -> str:
+        """Return the directory."""
+        return str(self.root)
+
+    def place(self, key: str) -> str:
+        """Return the path of `key`."""
+        return str(self.path(key))
+
+    def local(self, key: str) -> Path:
+        """Return the path of `key`; raise FileNotFoundError if it does not exist."""
+        path = self.path(key)
+        if not path.exists():
+            raise FileNotFoundError(path)
+        return path
 
     def path(self, key: str) -> Path:
         """Return where `key` lies. Keys are made by our code, so a wrong one is our error."""
@@ -185,6 +190,13 @@ class LocalStorage:
             for path in (mine, other):
                 with suppress(OSError):  # the first one says what is wrong
                     path.unlink(missing_ok=True)
+
+    def check_is_there(self) -> None:
+        """Raise SettingsError if there is no such directory."""
+        if not self.root.is_dir():
+            raise SettingsError(
+                f"{self.root}: no workspace is there. Give the one of your run by --workspace."
+            )
 
     def check_room(self, num_bytes: int) -> None:
         """Raise ResourceError if the disk of the root has less than `num_bytes` free."""
