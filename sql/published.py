@@ -10,7 +10,7 @@ from tokensieve.errors import ConflictError, DamagedError, InputError
 from tokensieve.storage import Storage
 
 INDEX_KEY = "index/tokensieve.duckdb"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Raised when schema/ or views/ change; an index of an older one is made anew."""
 
 REBUILD = "Run `tokensieve index --rebuild` to make it anew from the artifacts."

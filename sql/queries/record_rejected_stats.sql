@@ -1,4 +1,5 @@
--- Count the rows of one shard that became no sample. In: $corpus; `given`: outcome, source, reason.
+-- Count the rows of a corpus that became no sample, unless another run did. In: $corpus; `given`:
+-- source, outcome and reason of each.
 INSERT INTO rejected_stats BY NAME
 SELECT
     $corpus AS corpus,
@@ -8,4 +9,4 @@ SELECT
     count(*) AS num_rows
 FROM given
 GROUP BY source, outcome, reason
-ON CONFLICT DO UPDATE SET num_rows = num_rows + excluded.num_rows;
+ON CONFLICT DO NOTHING;

@@ -26,6 +26,8 @@ _STATISTICS = (
     "record_attribute_stats",
     "record_reason_stats",
 )
+_STATISTICS_OF_TEXTS = ("record_token_stats", "record_special_stats")
+"""Those that need the vocabulary."""
 
 
 def record_round(
@@ -96,7 +98,8 @@ def _record_statistics(
     run(connection, "summarise_groups")
     for statement in _STATISTICS:
         run(connection, statement, run=of_run.name, round=round.round)
-    run(connection, "record_token_stats", run=of_run.name, round=round.round, whole=whole.id)
+    for statement in _STATISTICS_OF_TEXTS:
+        run(connection, statement, run=of_run.name, round=round.round, whole=whole.id)
     run(connection, "drop_staging")
 
 

@@ -3,9 +3,10 @@
 import json
 
 import duckdb
+import pyarrow as pa
 
 from sql.recording.artifacts import Committed, committed, insert, record_artifact
-from sql.statements import run
+from sql.statements import run, run_given
 from tokensieve.artifact import load_artifact
 from tokensieve.runs import Run
 from tokensieve.storage import Storage
@@ -31,11 +32,16 @@ def record_run(connection: duckdb.DuckDBPyConnection, storage: Storage, of_run: 
     for id in of_run.corpora.values():
         corpus = committed(load_artifact(storage, "corpora", id))
         record_artifact(connection, corpus)
-        _verify_rejected(corpus)
+        _record_rejected(connection, corpus)
 
 
-def _verify_rejected(corpus: Committed) -> None:
-    """Check the files that only a view will read."""
-    for receipt in corpus.commit.receipts:
-        if "rejected" in receipt.files:
-            corpus.artifact.read_table(receipt, "rejected", columns=["reason"])
+def _record_rejected(connection: duckdb.DuckDBPyConnection, corpus: Committed) -> None:
+    """Count the rows that became no sample; their files are verified, and a view reads them."""
+    tables = [
+        corpus.artifact.read_table(receipt, "rejected", columns=["source", "outcome", "reason"])
+        for receipt in corpus.commit.receipts
+        if "rejected" in receipt.files
+    ]
+    if tables:
+        rejected = pa.concat_tables(tables)
+        run_given(connection, "record_rejected_stats", rejected, corpus=corpus.artifact.id)

@@ -26,6 +26,16 @@ CREATE TABLE duplicates (
     PRIMARY KEY (corpus, shard, shard_row)
 );
 
+-- Rows that became no sample of a corpus.
+CREATE TABLE rejected_stats (
+    corpus VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,  -- as the row names it, or its file's
+    outcome VARCHAR NOT NULL,  -- quarantined or skipped
+    reason VARCHAR NOT NULL,
+    num_rows BIGINT NOT NULL CHECK (num_rows > 0),
+    PRIMARY KEY (corpus, source, outcome, reason)
+);
+
 CREATE TABLE vocabulary (
     corpus VARCHAR NOT NULL,
     token_id INTEGER NOT NULL,

@@ -118,10 +118,22 @@ CREATE TABLE sample_stats (
 CREATE TABLE influence_histogram (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
+    source VARCHAR NOT NULL,
     lower_nats DOUBLE NOT NULL,
     influence_tokens BIGINT NOT NULL,
     kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= influence_tokens),
-    PRIMARY KEY (run, round, lower_nats)
+    PRIMARY KEY (run, round, source, lower_nats)
+);
+
+-- Response tokens that are special to the tokenizer, such as EOS: by them a model learns to stop.
+CREATE TABLE special_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    source VARCHAR NOT NULL,
+    token_id INTEGER NOT NULL,
+    response_tokens BIGINT NOT NULL,
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= response_tokens),
+    PRIMARY KEY (run, round, source, token_id)
 );
 
 -- How many response tokens were not kept for which reason, where the method gives reasons. Tokens

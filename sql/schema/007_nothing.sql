@@ -24,6 +24,7 @@ CREATE TABLE artifact.no_rejected (
     outcome VARCHAR,
     file VARCHAR,
     file_sha256 VARCHAR,
+    source VARCHAR,
     line BIGINT,
     byte_offset BIGINT,
     reason VARCHAR,

@@ -10,13 +10,14 @@ import pyarrow as pa
 
 from tokensieve.errors import QuarantineError, shortened
 from tokensieve.ingest.pieces import MAX_EVIDENCE_BYTES, InputFile, Row
-from tokensieve.ingest.records import RowProblem
+from tokensieve.ingest.records import RowProblem, stated_source
 
 REJECTED_SCHEMA = pa.schema(
     [
         pa.field("outcome", pa.string(), nullable=False),  # quarantined | skipped
         pa.field("file", pa.string(), nullable=False),
         pa.field("file_sha256", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),  # as the row names it, or its file's
         pa.field("line", pa.int64(), nullable=False),  # or row, from 1
         pa.field("byte_offset", pa.int64()),  # in the decompressed stream; null in tables
         pa.field("reason", pa.string(), nullable=False),
@@ -39,6 +40,7 @@ def rejected_row(file: InputFile, row: Row, problem: RowProblem) -> dict[str, An
         "outcome": problem.outcome,
         "file": file.name,
         "file_sha256": file.sha256,
+        "source": stated_source(row.value or {}) or file.source,
         "line": row.line,
         "byte_offset": row.byte_offset,
         "reason": problem.reason,

@@ -184,6 +184,14 @@ def _id(fields: dict[str, Any]) -> str | None:
     return value or None
 
 
+def stated_source(value: dict[str, Any]) -> str | None:
+    """Return the source that a row names, whatever is wrong with it; None if it names none."""
+    try:
+        return _source({name: each for name, each in value.items() if each is not None})
+    except RowProblem:
+        return None
+
+
 def _source(fields: dict[str, Any]) -> str | None:
     name = next((name for name in SOURCE_FIELDS if name in fields), None)
     return (_typed(fields[name], str, name) or None) if name else None
