@@ -15,6 +15,7 @@ from flows.commands import (
     run_compare,
     run_demo,
     run_evolve,
+    run_gc,
     run_history,
     run_index,
     run_methods,
@@ -195,7 +196,15 @@ def _add_questions(commands: Any) -> None:
     history = _command(commands, "history", run_history, purpose, "RUN")
     history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
     verify = _command(commands, "verify", run_verify, "check the hash of every published file")
-    for command in (query, index, status, history, verify):
+    reclaim = _command(commands, "gc", run_gc, "find what no run needs, and remove it if told to")
+    reclaim.add_argument("--delete", action="store_true", help="remove it; else it is only listed")
+    purpose = "only what was written so long ago; never less than a day"
+    reclaim.add_argument(
+        "--older-than", type=float, default=1.0, metavar="DAYS", help=f"{purpose} (default: 1)"
+    )
+    purpose = "a run whose documents go too, and with them what it alone needs; may be repeated"
+    reclaim.add_argument("--forget", action="append", default=[], metavar="RUN", help=purpose)
+    for command in (query, index, status, history, verify, reclaim):
         flags.add_workspace(command, "workspace")
 
 

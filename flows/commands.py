@@ -144,6 +144,14 @@ def run_verify(options: argparse.Namespace) -> None:
     print(verify_artifacts(_workspace(options)))
 
 
+def run_gc(options: argparse.Namespace) -> None:
+    """Find what nothing needs, and remove it if asked to."""
+    from tasks.reclaim import describe_garbage, remove_garbage
+
+    act = remove_garbage if options.delete else describe_garbage
+    print(act(_workspace(options), options.older_than, options.forget))
+
+
 @contextmanager
 def _prefect() -> Iterator[None]:
     """Run the block with a Prefect server that answers, and without those of killed runs."""

@@ -1,12 +1,10 @@
 """Tell what the rounds of a run found, one line each, and how the arms of a comparison did."""
 
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 import sql
-from tokensieve.errors import SettingsError, shortened
-from tokensieve.runs import Run, load_run
+from tokensieve.runs import Run, named_run
 from tokensieve.storage import Storage
 
 Row = dict[str, Any]
@@ -49,7 +47,7 @@ def describe_history(storage: Storage, run_name: str) -> str:
     of the round whose time is known. Raises SettingsError if there is no such run, and what
     `connect_published` raises.
     """
-    run = _found(storage, run_name)
+    run = named_run(storage, run_name)
     num_finished = len(run.finished_rounds(storage)) + len(run.finished_arms(storage))
     if not num_finished:
         return f"{run.name}: no round is finished yet; `tokensieve status` tells how far it is"
@@ -65,16 +63,6 @@ def describe_history(storage: Storage, run_name: str) -> str:
     if num_missing:
         lines += ["", f"The index lacks {num_missing} more: run `tokensieve index`."]
     return "\n".join(lines)
-
-
-def _found(storage: Storage, name: str) -> Run:
-    names = storage.names("runs")
-    run = load_run(storage, name) if name in names else None
-    if run is not None:
-        return run
-    near = get_close_matches(name, names)
-    hint = f"Did you mean {', '.join(near)}?" if near else "`tokensieve status` lists all."
-    raise SettingsError(f"{storage}: there is no run called {shortened(name)}. {hint}")
 
 
 def _title(storage: Storage, run: Run) -> str:

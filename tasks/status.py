@@ -47,6 +47,11 @@ def verify_artifacts(storage: Storage) -> str:
     return f"{storage}: {found.num_files} files, {found.num_bytes:,} bytes: every hash is right"
 
 
+def is_running(storage: Storage, run: Run) -> bool:
+    """Return whether a process of this machine works on the run."""
+    return any(map(_is_alive, attempts(storage, run.name)))
+
+
 def _described(
     storage: Storage, run: Run, tried: list[Attempt], states: dict[str, str]
 ) -> list[str]:

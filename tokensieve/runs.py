@@ -11,13 +11,14 @@ A one-shot clean is round 0; a round of an evolving reference is planned when th
 """
 
 from collections.abc import Iterator
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import parsed, sealed_json
-from tokensieve.errors import ConflictError, DamagedError, shortened
+from tokensieve.errors import ConflictError, DamagedError, SettingsError, shortened
 from tokensieve.storage import Storage
 
 
@@ -221,6 +222,17 @@ def load_run(storage: Storage, name: str) -> Run | None:
             "or moved; bring the original back."
         )
     return run
+
+
+def named_run(storage: Storage, name: str) -> Run:
+    """Return the run called `name`; raise SettingsError with the nearest name if there is none."""
+    names = storage.names("runs")
+    run = load_run(storage, name) if name in names else None
+    if run is not None:
+        return run
+    near = get_close_matches(name, names)
+    hint = f"Did you mean {', '.join(near)}?" if near else "`tokensieve status` lists all."
+    raise SettingsError(f"{storage}: there is no run called {shortened(name)}. {hint}")
 
 
 def all_runs(storage: Storage) -> list[Run]:

@@ -42,7 +42,8 @@ class Verification:
 
     def _filled(self, key: str) -> list[str]:
         """Return the directories below `key` with something of ours in them."""
-        return [name for name in self._storage.names(key) if self._storage.names(f"{key}/{name}")]
+        names = self._storage.names(key)
+        return [name for name in names if any(self._storage.files(f"{key}/{name}"))]
 
     def _check_artifact(self, kind: str, id: str) -> None:
         artifact = self._tried(load_artifact, self._storage, kind, id)

@@ -2,12 +2,21 @@
 
 protocol.py  what every place can do        local.py    a directory, on a local or shared disk
 opening.py   which place an address names   scratch.py  directories for a while
-hashing.py   the hash of every file
+hashing.py   the hash of every file  listing.py  what a walk finds, for clean-up
 """
 
 from tokensieve.storage.hashing import file_sha256, sha256_hex
+from tokensieve.storage.listing import Leftover, StoredFile
 from tokensieve.storage.local import LocalStorage
 from tokensieve.storage.opening import open_storage
 from tokensieve.storage.protocol import Storage
 
-__all__ = ["LocalStorage", "Storage", "file_sha256", "open_storage", "sha256_hex"]
+__all__ = [
+    "Leftover",
+    "LocalStorage",
+    "Storage",
+    "StoredFile",
+    "file_sha256",
+    "open_storage",
+    "sha256_hex",
+]

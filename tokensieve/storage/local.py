@@ -17,7 +17,9 @@ from pathlib import Path
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
 from tokensieve.storage.hashing import sha256_hex
-from tokensieve.storage.scratch import scratch_directory
+from tokensieve.storage.listing import Leftover, StoredFile
+from tokensieve.storage.locking import file_lock
+from tokensieve.storage.scratch import SCRATCH_PREFIX, is_held, scratch_directory
 
 _KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -65,6 +67,38 @@ class LocalStorage:
         return sorted(
             entry.name for entry in directory.iterdir() if _KEY_PART.fullmatch(entry.name)
         )
+
+    def files(self, key: str) -> Iterator[StoredFile]:
+        """Yield every file below `key` whose name can be a key; for clean-up only, as `names`."""
+        now = self._now()
+        for path in _files_below(self.path(key)):
+            parts = path.relative_to(self.root).parts
+            if all(map(_KEY_PART.fullmatch, parts)):
+                with suppress(FileNotFoundError):  # it went meanwhile
+                    status = path.stat()
+                    yield StoredFile("/".join(parts), status.st_size, now - status.st_mtime)
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield temporary files and scratch directories that no living process holds."""
+        now = self._now()
+        for path in self.root.rglob(f"{SCRATCH_PREFIX}*"):
+            folders = path.relative_to(self.root).parts[:-1]
+            if is_held(path) or any(each.startswith(SCRATCH_PREFIX) for each in folders):
+                continue
+            with suppress(FileNotFoundError):
+                files = list(_files_below(path)) if path.is_dir() else [path]
+                num_bytes = sum(file.stat().st_size for file in files)
+                youngest = max(file.stat().st_mtime for file in [path, *files])
+                key = str(path.relative_to(self.root))
+                yield Leftover(key, num_bytes, now - youngest, handle=str(path))
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove a temporary file or a scratch directory, if it is still there."""
+        path = Path(leftover.handle)
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
     def create(self, key: str, data: bytes) -> bool:
         """Create `key` with `data` unless it exists; return whether this call created it.
@@ -119,6 +153,32 @@ class LocalStorage:
             ready.replace(final)
             _sync(final.parent)
 
+    def version(self, key: str) -> str | None:
+        """Return what changes whenever `key` is replaced, or None if it does not exist."""
+        try:
+            status = self.path(key).stat()
+        except FileNotFoundError:
+            return None
+        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+
+    def replace_version(self, key: str, ready: Path, version: str | None) -> bool:
+        """Replace `key` like `replace` if `version` still stands there; return whether it did.
+
+        Safe from other writers only under the `lock` of the key.
+        """
+        if self.version(key) != version:
+            return False
+        self.replace(key, ready)
+        return True
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Keep every other process that takes this lock waiting; the file lies beside `key`."""
+        directory = self.path(key).parent
+        self._make_directory(directory)
+        with file_lock(directory / ".lock", self.place(key)):
+            yield
+
     def replace_bytes(self, key: str, data: bytes) -> None:
         """Put `data` in the place of `key`, atomically. For derived files only, as `replace`."""
         final = self.path(key)
@@ -143,6 +203,21 @@ class LocalStorage:
             return None
         except OSError as error:
             raise _unreadable(self.path(key), error) from error
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Return the bytes of `key` from `start` to before `end`.
+
+        Raises DamagedError if it is missing, ResourceError if it cannot be read.
+        """
+        path = self.path(key)
+        try:
+            with path.open("rb") as file:
+                file.seek(start)
+                return file.read(end - start)
+        except FileNotFoundError:
+            raise DamagedError(f"{path}: is missing.") from None
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def read_verified(self, key: str, sha256: str) -> bytes:
         """Return the bytes of `key`; raise DamagedError if it is missing or its hash differs."""
@@ -207,12 +282,25 @@ class LocalStorage:
                 "Free some space or choose another --workspace."
             )
 
+    def _now(self) -> float:
+        """Return the time by the clock that stamps the files of this disk."""
+        mark = _partial(self.root / "clock")
+        mark.touch()
+        now = mark.stat().st_mtime
+        mark.unlink()
+        return now
+
     def _make_directory(self, directory: Path) -> None:
         """Create `directory` and make its name durable."""
         if not directory.is_dir():
             self._make_directory(directory.parent)
             directory.mkdir(exist_ok=True)
             _sync(directory.parent)
+
+
+def _files_below(directory: Path) -> Iterator[Path]:
+    for folder, _, names in os.walk(directory):
+        yield from (Path(folder, name) for name in names)
 
 
 def _unreadable(path: Path, error: OSError) -> ResourceError:
@@ -231,7 +319,7 @@ def _changed(path: Path, wanted: str, found: str) -> DamagedError:
 
 def _partial(final: Path) -> Path:
     """Return a new name beside `final`, under which its bytes are written first."""
-    return final.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
+    return final.with_name(f"{SCRATCH_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
 
 
 def _write_synced(path: Path, data: bytes) -> None:

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+from tokensieve.storage.listing import Leftover, StoredFile
+
 
 class Storage(Hashable, Protocol):
     """Immutable files under one root. Frozen, hashable and picklable: a recipe, not a connection.
@@ -38,6 +40,18 @@ class Storage(Hashable, Protocol):
         """
         ...
 
+    def files(self, key: str) -> Iterator[StoredFile]:
+        """Yield every file below `key` whose name can be a key; for clean-up only, as `names`."""
+        ...
+
+    def leftovers(self) -> Iterator[Leftover]:
+        """Yield what killed writers left; what a living process of this machine holds is not."""
+        ...
+
+    def discard(self, leftover: Leftover) -> None:
+        """Remove what a killed writer left, if it is still there."""
+        ...
+
     def create(self, key: str, data: bytes) -> bool:
         """Create `key` with `data` unless it exists; return whether this call surely created it.
 
@@ -62,12 +76,33 @@ class Storage(Hashable, Protocol):
         """Put the closed file `ready` in the place of `key`, atomically. For derived files only."""
         ...
 
+    def version(self, key: str) -> str | None:
+        """Return what changes whenever `key` is replaced, or None if it does not exist."""
+        ...
+
+    def replace_version(self, key: str, ready: Path, version: str | None) -> bool:
+        """Replace `key` like `replace` if `version` still stands there; return whether it did."""
+        ...
+
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Keep others who want to replace `key` waiting, as far as this place reaches them.
+
+        Saves work that `replace_version` would find to be in vain. Raises ResourceError if another
+        process takes too long.
+        """
+        ...
+
     def replace_bytes(self, key: str, data: bytes) -> None:
         """Put `data` in the place of `key`, atomically. For derived files only."""
         ...
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of `key`, or None if it does not exist."""
+        ...
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Return the bytes of `key` from `start` to before `end`; DamagedError if it is missing."""
         ...
 
     def read_verified(self, key: str, sha256: str) -> bytes:

@@ -12,19 +12,31 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-_PREFIX = ".tmp-"
+SCRATCH_PREFIX = ".tmp-"
 _LOCK = ".lock"
 
 
 @contextmanager
 def scratch_directory(root: Path) -> Iterator[Path]:
     """Yield a new directory below `root`, removed at the end; those that were left go first."""
-    for left in root.glob(f"{_PREFIX}*"):
+    for left in root.glob(f"{SCRATCH_PREFIX}*"):
         _remove_unless_locked(left)
-    with TemporaryDirectory(prefix=_PREFIX, dir=root) as name, _locked(Path(name)):
+    with TemporaryDirectory(prefix=SCRATCH_PREFIX, dir=root) as name, _locked(Path(name)):
         inside = Path(name) / "files"
         inside.mkdir()
         yield inside
+
+
+def is_held(directory: Path) -> bool:
+    """Return whether a living process holds the directory."""
+    try:
+        with (directory / _LOCK).open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no directory, or one that was never held
+        return False
+    return False
 
 
 @contextmanager

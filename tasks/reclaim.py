@@ -1,0 +1,72 @@
+"""Tell what nothing in a workspace needs, and remove it if asked to."""
+
+from collections.abc import Collection, Sequence
+
+from sql.index import update_index
+from tasks.status import is_running
+from tokensieve.errors import ConflictError
+from tokensieve.garbage import MIN_AGE_SECONDS, Garbage, find_garbage, forgettable
+from tokensieve.runs import named_run
+from tokensieve.storage import Storage
+
+_SHOWN = 40
+
+
+def describe_garbage(storage: Storage, older_than_days: float, forgotten: Collection[str]) -> str:
+    """Return what `remove_garbage` would remove, and what is too young for it."""
+    going, young = _sorted_out(storage, older_than_days, forgotten)
+    advice = "Nothing was removed; the same command with --delete removes them."
+    return "\n".join([*_lines(storage, going, young), *([advice] if going else [])])
+
+
+def remove_garbage(storage: Storage, older_than_days: float, forgotten: Collection[str]) -> str:
+    """Remove what nothing needs, and say what it was. The index is brought up to what is left.
+
+    Raises ConflictError for a run that is to be forgotten while it runs.
+    """
+    going, young = _sorted_out(storage, older_than_days, forgotten)
+    for each in going:
+        each.remove(storage)
+    if forgotten:
+        update_index(storage)
+    return "\n".join([*_lines(storage, going, young), *(["They are removed."] if going else [])])
+
+
+def _sorted_out(
+    storage: Storage, older_than_days: float, forgotten: Collection[str]
+) -> tuple[list[Garbage], list[Garbage]]:
+    """Return what is old enough to go, and what is not. Runs are forgotten at any age."""
+    for name in forgotten:
+        if is_running(storage, named_run(storage, name)):
+            raise ConflictError(f"{name}: is running. End it first, or forget it later.")
+    min_age = max(MIN_AGE_SECONDS, older_than_days * 24 * 3600)
+    found = find_garbage(storage, forgotten)
+    going = [forgettable(storage, name) for name in forgotten]
+    going += [each for each in found if each.age >= min_age]
+    return going, [each for each in found if each.age < min_age]
+
+
+def _lines(storage: Storage, going: Sequence[Garbage], young: Sequence[Garbage]) -> list[str]:
+    lines = [f"{storage}: {_total(going)} that nothing needs"]
+    lines += [
+        f"  {each.key:<38} {_megabytes(each.num_bytes):>12} {_days(each.age):>10}  {each.why}"
+        for each in going[:_SHOWN]
+    ]
+    if len(going) > _SHOWN:
+        lines.append(f"  and {len(going) - _SHOWN} more")
+    if young:
+        lines.append(f"  {_total(young)} more are too young to be sure of, and stay")
+    return lines
+
+
+def _total(garbage: Sequence[Garbage]) -> str:
+    num_files = sum(len(each.files) for each in garbage)
+    return f"{num_files:,} files, {_megabytes(sum(each.num_bytes for each in garbage))}"
+
+
+def _megabytes(num_bytes: int) -> str:
+    return f"{num_bytes / 1e6:,.2f} MB"
+
+
+def _days(seconds: float) -> str:
+    return f"{seconds / 86400:,.1f} days"
