@@ -27,6 +27,8 @@ from tokensieve.settings.groups import (
 from tokensieve.settings.runs import (
     ArmsSettings,
     BenchmarkSettings,
+    CleanDropsSettings,
+    CleaningSettings,
     CleanSettings,
     CompareSettings,
     DropSettings,
@@ -44,7 +46,9 @@ __all__ = [
     "BenchmarkSettings",
     "ClusterSettings",
     "CorpusSettings",
+    "CleanDropsSettings",
     "CleanSettings",
+    "CleaningSettings",
     "CompareSettings",
     "DriftSettings",
     "DropSettings",

@@ -1,5 +1,6 @@
 """The settings of each command, as trees of the groups."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator
 from tokensieve.settings.groups import (
     ClusterSettings,
     CorpusSettings,
+    DriftSettings,
     EvaluationSettings,
     RoundsSettings,
     S3Settings,
@@ -34,12 +36,20 @@ class WorkspaceSettings(Settings):
         """Return the keys that hold paths."""
         return ("base", "workspace")
 
+    def local_paths(self) -> tuple[str, ...]:
+        """Return what is given to the run and is on a disk of this machine."""
+        given: list[str] = []
+        for key in self.path_keys():
+            value = getattr(self, key, None) or ()
+            given += [value] if isinstance(value, str) else value
+        return tuple(path for path in given if path != self.workspace and Path(path).exists())
+
     @field_validator("workspace")
     @classmethod
     def _absolute_workspace(cls, workspace: str) -> str:
         return absolute(workspace)
 
-    @field_validator("base", "init", "external", *_MODELS, check_fields=False)
+    @field_validator("base", "init", "external", "location", *_MODELS, check_fields=False)
     @classmethod
     def _absolute_model(cls, model: str | None) -> str | None:
         return None if model is None else absolute(model)
@@ -50,18 +60,23 @@ class WorkspaceSettings(Settings):
         return tuple(absolute(file) for file in files)
 
 
-class DropSettings(WorkspaceSettings):
-    """What every command has that reads a drop."""
+class FilesSettings(WorkspaceSettings):
+    """What every command has that is told which files to read."""
 
     files: tuple[str, ...] = Field(min_length=1)
     """SFT files, dataset directories, or `hf://name`."""
+
+
+class DropSettings(WorkspaceSettings):
+    """What every command has that reads a drop."""
+
     corpus: CorpusSettings = CorpusSettings()
     scoring: ScoringSettings = ScoringSettings()
 
     @classmethod
     def path_keys(cls) -> tuple[str, ...]:
         """Return the keys that hold paths."""
-        files = ("files", "warmup", "holdout", "harmful_data")
+        files = ("files", "location", "warmup", "holdout", "harmful_data")
         return (*super().path_keys(), *files, *_MODELS, "external")
 
     @field_validator("corpus")
@@ -90,10 +105,28 @@ class ExternalSettings(ScoredSettings):
     """Parquet file of `sample_id` and a list of floats, for the method external."""
 
 
-class CleanSettings(ExternalSettings):
-    """One cleaning run."""
+class CleaningSettings(ExternalSettings):
+    """How a drop is cleaned, whichever it is."""
 
     selection: SelectionSettings = SelectionSettings()
+
+
+class CleanSettings(FilesSettings, CleaningSettings):
+    """One cleaning run."""
+
+
+class CleanDropsSettings(CleaningSettings):
+    """Cleaning of whatever is new at a place."""
+
+    location: str
+    """A directory, or `s3://bucket/prefix`: each folder in it is a drop."""
+    quiet_minutes: float = Field(default=10.0, ge=0)
+    """A drop is complete when nothing in it has changed for so long, or when a file `_SUCCESS` was
+    written last."""
+    thresholds: str = "refit"
+    """`refit`: each drop keeps its own best share. Or name of a run, or id of a selection: tokens
+    are kept that score as well as those kept there, as many as there are."""
+    drift: DriftSettings = DriftSettings()
 
 
 class TrainerSettings(WorkspaceSettings):
@@ -116,7 +149,7 @@ class TrainSettings(TrainerSettings):
     """Id of the selection, or name of the run whose last round made it."""
 
 
-class EvolveSettings(DropSettings):
+class EvolveSettings(FilesSettings, DropSettings):
     """Self-evolving cleaning: rounds of score, select and train."""
 
     warmup: tuple[str, ...] = ()
@@ -135,7 +168,7 @@ class EvolveSettings(DropSettings):
     training: TrainingSettings = TrainingSettings()
 
 
-class ArmsSettings(ScoredSettings):
+class ArmsSettings(FilesSettings, ScoredSettings):
     """What every command has that trains and evaluates arms alike."""
 
     holdout: tuple[str, ...] = Field(min_length=1)
