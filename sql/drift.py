@@ -1,5 +1,6 @@
 """Read from the index what cleaning found in drops."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ _QUERIES = (
     "list_drift_samples",
     "list_drift_rows",
     "list_drift_specials",
+    "list_drift_errors",
     "list_drift_influence",
 )
 _COUNTS = (
@@ -25,6 +27,7 @@ _COUNTS = (
     "eos_tokens",
     "kept_eos_tokens",
 )
+_NATS = ("mean_base_nll", "mean_reference_nll", "base_nll_error", "influence_error")
 Row = dict[str, Any]
 
 
@@ -42,18 +45,23 @@ def read_figures(storage: Storage, runs: Sequence[str]) -> dict[str, Figures]:
 
 
 def _of_drop(by_source: dict[str | None, Row]) -> Figures:
-    sources = {name: _figures(row, {}) for name, row in by_source.items() if name is not None}
-    return _figures(by_source[None], sources)
+    names = sorted(name for name in by_source if name is not None)
+    return _figures(by_source[None], {name: _figures(by_source[name], {}) for name in names})
 
 
 def _figures(row: Row, sources: dict[str, Figures]) -> Figures:
     """Return the figures of a drop or a source; queries have no row where they find nothing."""
+    counts: Row = {name: row.get(name, 0) for name in _COUNTS}
+    nats: Row = {name: _number(row.get(name)) for name in _NATS}
     return Figures(
         rows=row.get("samples", 0) + row.get("rejected_rows", 0),
         truncated_rows=row.get("full_samples", 0) + row.get("answerless_rows", 0),
         influence_B=influence_bins(row.get("lower_nats", []), row.get("tokens", [])),
-        mean_base_nll=row.get("mean_base_nll"),
-        mean_reference_nll=row.get("mean_reference_nll"),
         sources=sources,
-        **{name: row.get(name, 0) for name in _COUNTS},
+        **counts,
+        **nats,
     )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value

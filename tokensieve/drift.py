@@ -17,6 +17,7 @@ from tokensieve.settings import DriftSettings
 
 Kind = Literal[
     "kept_share",
+    "mean_base_nll",
     "psi",
     "truncated",
     "quarantined",
@@ -25,20 +26,22 @@ Kind = Literal[
     "eos_never_trained",
     "reference_worse",
 ]
-"""The first five are the settings whose limit was passed; the others need no limit."""
+"""The first six are the settings whose limit was passed; the others need no limit."""
 
 INFLUENCE_EDGES = (-4.0, -2.0, -1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 """In nats: one bin below the first, one from each to the next, and one from the last on."""
 EMPTY_SHARE = 1e-4
 """What a bin with less counts as: the logarithm of an empty one would be infinite."""
 
+_STANDARD_ERRORS = 4.0
+"""Means that are nearer to each other than so many of their errors may differ by chance."""
 _IN_EVERY_SOURCE: set[Kind] = {"nothing_kept", "eos_never_trained"}
 """True of each source where it is true of the drop, so said once."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What cleaning found in a drop, or in one source of it. Shares of nothing are NaN."""
+    """What cleaning found in a drop, or in one source of it. A share or mean of nothing is NaN."""
 
     rows: int
     """Read, without those that repeat an earlier sample."""
@@ -55,9 +58,13 @@ class Figures:
     kept_eos_tokens: int
     influence_B: tuple[int, ...]
     """Tokens by their influence, in the bins of INFLUENCE_EDGES."""
-    mean_base_nll: float | None
-    """Nats per response token. Unset: no score of such a role."""
-    mean_reference_nll: float | None
+    mean_base_nll: float
+    """Nats per response token."""
+    mean_reference_nll: float
+    base_nll_error: float
+    """Standard error of that mean: how much other samples of the same kind would change it."""
+    influence_error: float
+    """Standard error of the mean influence."""
     sources: Mapping[str, "Figures"] = field(default_factory=dict)
     """The same by source; empty in the figures of a source."""
 
@@ -100,21 +107,37 @@ class Alarm:
 
 @dataclass(frozen=True)
 class _Watched:
-    """A share that is compared with its median over earlier drops, by a limit of its own name."""
+    """A figure that is compared with its median over earlier drops, by a limit of its own name."""
 
-    kind: Literal["kept_share", "truncated", "quarantined", "masked_samples"]
-    meaning: str
+    kind: Literal["kept_share", "mean_base_nll", "truncated", "quarantined", "masked_samples"]
+    sentence: str
     is_watched_down: bool = False
     """Whether a fall is an alarm too."""
+    error: str = ""
+    """Name of its standard error, if it is a mean in nats and no share."""
+
+    def told(self, found: float, usual: float, limit: float) -> str:
+        """Return the sentence with the numbers in it."""
+        if self.error:
+            now, before, allowed = f"{found:.3f} nats", f"{usual:.3f}", f"{limit:g}"
+        else:
+            now, before, allowed = _percent(found), _percent(usual), f"{100 * limit:g} points"
+        return f"{self.sentence.format(now)}, {before} before (limit: {allowed})"
+
+    def is_beyond(self, found: Figures, change: float, limit: float) -> bool:
+        """Return whether a change is too large, and not by chance; never if it is NaN."""
+        error = getattr(found, self.error) if self.error else 0.0
+        return change > limit and change > _STANDARD_ERRORS * error
 
 
 _OF_ROWS = (
-    _Watched("truncated", "of the rows are cut at max_length"),
-    _Watched("quarantined", "of the rows are quarantined"),
+    _Watched("truncated", "{} of the rows are cut at max_length"),
+    _Watched("quarantined", "{} of the rows are quarantined"),
 )
 _OF_TOKENS = (
-    _Watched("kept_share", "of the response tokens are kept", is_watched_down=True),
-    _Watched("masked_samples", "of the samples have no kept token"),
+    _Watched("kept_share", "{} of the response tokens are kept", is_watched_down=True),
+    _Watched("masked_samples", "{} of the samples have no kept token"),
+    _Watched("mean_base_nll", "the mean loss of the base is {}", True, error="base_nll_error"),
 )
 
 
@@ -186,7 +209,7 @@ def _wrong_in_itself(source: str | None, found: Figures) -> Iterator[Alarm]:
         text = f"{place}: no EOS is trained: {which}, so a model does not learn to stop"
         yield Alarm("eos_never_trained", source, 0, None, 0, text)
     base, reference = found.mean_base_nll, found.mean_reference_nll
-    if base is not None and reference is not None and reference > base:
+    if reference - base > _STANDARD_ERRORS * found.influence_error:  # never where one is NaN
         text = f"{place}: the reference is worse than the base: {reference:.3f} > {base:.3f} nats"
         yield Alarm("reference_worse", source, reference, None, base, text)
 
@@ -213,18 +236,17 @@ def _unlike_before(
     limits: DriftSettings,
     watched: Iterable[_Watched],
 ) -> Iterator[Alarm]:
-    """Yield the shares that are further from their median over `history` than their limits."""
+    """Yield the figures that are further from their median over `history` than their limits."""
     for each in watched:
-        share, limit = getattr(found, each.kind), getattr(limits, each.kind)
+        now, limit = getattr(found, each.kind), getattr(limits, each.kind)
         known = [past for past in (getattr(f, each.kind) for f in history) if not math.isnan(past)]
         if len(known) < limits.min_history:
             continue
         usual = median(known)
-        change = abs(share - usual) if each.is_watched_down else share - usual
-        if change > limit:  # never where the share is NaN
-            text = f"{_place(source)}: {_percent(share)} {each.meaning}, {_percent(usual)} before"
-            text += f" (limit: {100 * limit:g} points)"
-            yield Alarm(each.kind, source, share, usual, limit, text)
+        change = abs(now - usual) if each.is_watched_down else now - usual
+        if each.is_beyond(found, change, limit):
+            text = f"{_place(source)}: {each.told(now, usual, limit)}"
+            yield Alarm(each.kind, source, now, usual, limit, text)
 
 
 def _share(part: int, whole: int) -> float:
