@@ -178,9 +178,13 @@ class DriftSettings(Settings):
 
     kept_share: float = Field(default=0.1, ge=0, le=1)
     """How far the kept share of the response tokens may be from its median over earlier drops."""
-    psi: float = Field(default=0.25, gt=0)
+    mean_base_nll: float = Field(default=0.1, gt=0)
+    """How many nats the mean loss of the base may be from its median; what four standard errors
+    explain is no alarm either."""
+    psi: float = Field(default=0.1, gt=0)
     """Largest population stability index of the influences, against those of all earlier drops
-    together: what Siddiqi's Credit Risk Scorecards (2006) call a major shift."""
+    together. Siddiqi, Credit Risk Scorecards (2006): below 0.1 nothing has changed, above 0.25 very
+    much."""
     truncated: float = Field(default=0.05, ge=0, le=1)
     """How far the share of rows cut at max_length may be above its median."""
     quarantined: float = Field(default=0.02, ge=0, le=1)
