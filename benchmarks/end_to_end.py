@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import torch
 
-from ray_cluster.cluster import MAX_CPU_WORKERS
+from ray_cluster.shares import MAX_CPU_WORKERS
 from tokensieve.corpus import read_shard
 from tokensieve.models import load_model, resolved_dtype
 from tokensieve.runs import all_runs

@@ -19,7 +19,7 @@ from ray_cluster.model_worker import ModelWorker, check_unchanged
 from ray_cluster.training_job import TrainingJob
 from ray_cluster.worker_pool import MAX_ATTEMPTS, WorkerPool
 from tokensieve.artifact import load_artifact
-from tokensieve.errors import ResourceError, ServiceError, TokensieveError, shortened
+from tokensieve.errors import ServiceError, TokensieveError, shortened
 from tokensieve.training import Place, Ranks, train_artifact
 
 
@@ -36,10 +36,10 @@ def train_over_ranks(
     Warm workers end first: they hold what the processes need. Raises the error that a process
     raised, ServiceError if processes were lost too often, ResourceError if they do not fit.
     """
-    on_gpu = cluster.gpus_per_worker > 0
-    share = _share(num_ranks, on_gpu)
+    share = cluster.share_of_rank(num_ranks)
+    resources = {"CPU": share.cpus} | ({"GPU": share.gpus} if share.gpus else {})
     cluster.pool(ModelWorker, cluster.gpus_per_worker).rest()
-    with WorkerPool(RankTrainer, (num_ranks, share, fsdp), 1, {"num_cpus": 0}) as pool:
+    with WorkerPool(RankTrainer, (num_ranks, resources, fsdp), 1, {"num_cpus": 0}) as pool:
         pool.run(jobs, lambda nothing: None, on_tick)
 
 
@@ -109,19 +109,6 @@ class RankTrainer:
     def progress(self) -> tuple[int, str]:
         """Return how many tokens were run through models, and a note on the last step."""
         return self._tokens_done, self._note
-
-
-def _share(num_ranks: int, on_gpu: bool) -> dict[str, float]:
-    """Return what one process reserves."""
-    total = ray.cluster_resources()
-    if not on_gpu:
-        return {"CPU": total.get("CPU", 1.0) / num_ranks}
-    if num_ranks > total["GPU"]:
-        raise ResourceError(
-            f"cluster.ranks: {num_ranks} processes need a GPU each, and the cluster has "
-            f"{total['GPU']:g}. Lower it, or add GPUs."
-        )
-    return {"CPU": 0.1, "GPU": 1.0}
 
 
 def _cause(error: Exception) -> Exception | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from ray_cluster.cluster import uses_gpu
+from ray_cluster.cluster import check_cluster, uses_gpu
 from tokensieve.planning import (
     CleanPlan,
     ComparePlan,
@@ -31,7 +31,7 @@ from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, 
 def plan_run(settings: CleanSettings) -> CleanPlan:
     """Return what the run will do; wrong settings, inputs and models are refused here."""
     plan = plan_clean(settings, uses_gpu(settings.cluster))
-    plan.declare()
+    _declare(plan)
     _tell(plan, [plan.corpus])
     return plan
 
@@ -40,7 +40,7 @@ def plan_run(settings: CleanSettings) -> CleanPlan:
 def plan_training(settings: TrainSettings) -> TrainPlan:
     """Return what is trained on what."""
     plan = plan_train(settings, uses_gpu(settings.cluster))
-    plan.declare()
+    _declare(plan)
     _tell(plan, [])
     return plan
 
@@ -49,7 +49,7 @@ def plan_training(settings: TrainSettings) -> TrainPlan:
 def plan_evolution(settings: EvolveSettings, base_columns: tuple[str, ...]) -> EvolvePlan:
     """Return what all rounds share."""
     plan = plan_evolve(settings, uses_gpu(settings.cluster), base_columns)
-    plan.declare()
+    _declare(plan)
     _tell(plan, plan.corpora.values())
     return plan
 
@@ -58,7 +58,7 @@ def plan_evolution(settings: EvolveSettings, base_columns: tuple[str, ...]) -> E
 def plan_hardening(settings: EvolveSettings) -> HardenPlan:
     """Return what all rounds of a harmful model share."""
     plan = plan_harden(settings, uses_gpu(settings.cluster))
-    plan.declare()
+    _declare(plan)
     _tell(plan, plan.corpora.values())
     return plan
 
@@ -67,7 +67,7 @@ def plan_hardening(settings: EvolveSettings) -> HardenPlan:
 def plan_comparison(settings: CompareSettings) -> ComparePlan:
     """Return what all arms share."""
     plan = plan_compare(settings, uses_gpu(settings.cluster))
-    plan.declare()
+    _declare(plan)
     _tell(plan, plan.corpora.values())
     return plan
 
@@ -98,6 +98,12 @@ def _tell_left_out(plan: EvolvePlan) -> None:
     num_left = plan.num_left_out()
     if num_left:
         _warn(plan, f"the last {num_left} samples are in none of the {plan.num_parts} equal parts")
+
+
+def _declare(plan: CleanPlan | TrainPlan | EvolvePlan | HardenPlan | ComparePlan) -> None:
+    """Publish the plan, unless the cluster cannot do the run."""
+    check_cluster(plan.settings.cluster, plan.storage, plan.settings.local_paths())
+    plan.declare()
 
 
 def _tell(

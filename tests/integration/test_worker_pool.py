@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import ray
 
-from ray_cluster import worker_pool
+from ray_cluster import pool_actor, worker_pool
 from ray_cluster.cluster import connect
 from ray_cluster.worker_pool import MAX_ATTEMPTS, WorkerPool
 from tokensieve.errors import InputError, ResourceError, ServiceError
@@ -68,6 +68,13 @@ def run(pool, jobs):
     return sorted(number for number, _ in answers), {pid for _, pid in answers}
 
 
+@pytest.fixture
+def warm_pool(pool):
+    """Return a pool whose workers have both started, so that they take jobs at once."""
+    run(pool, [(0, "slow"), (0, "slow")])
+    return pool
+
+
 def test_every_job_is_done_once_and_workers_stay_warm(pool):
     numbers, first = run(pool, [(n, "") for n in range(8)])
     again, second = run(pool, [(n, "") for n in range(8)])
@@ -96,14 +103,30 @@ def test_what_breaks_the_start_of_every_worker_is_told():
         broken.run([(1, "")], lambda answer: None)
 
 
-def test_a_worker_that_hangs_is_replaced(pool, tmp_path, monkeypatch):
-    monkeypatch.setattr(worker_pool, "SILENCE_SECONDS", 3.0)
-    run(pool, [(0, "slow"), (0, "slow")])  # both workers have answered once
+def test_a_worker_that_hangs_is_replaced(warm_pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_actor, "SILENCE_SECONDS", 3.0)
 
-    numbers, _ = run(pool, [(1, ""), (2, "hang")])
+    numbers, _ = run(warm_pool, [(1, ""), (2, "hang")])
 
     assert (tmp_path / "2-hang").exists()
     assert numbers == [2, 4]
+
+
+def test_a_worker_for_whom_there_is_no_room_keeps_no_job(tmp_path):
+    room = ray.cluster_resources()["CPU"]
+    with WorkerPool(Doubler, (tmp_path,), 2, {"num_cpus": room}) as pool:
+        numbers, workers = run(pool, [(n, "") for n in range(4)])
+
+    assert numbers == [0, 2, 4, 6]
+    assert len(workers) == 1
+
+
+def test_no_room_for_any_worker_ends_the_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_actor, "START_SECONDS", 2.0)
+    pool = WorkerPool(Doubler, (tmp_path,), 1, {"num_cpus": 64})
+
+    with pool, pytest.raises(ServiceError, match="No worker started in"):
+        run(pool, [(1, "")])
 
 
 def test_an_error_of_a_job_arrives_as_itself(pool):
@@ -138,30 +161,30 @@ def interrupt(units: int, note: str) -> None:
     raise KeyboardInterrupt
 
 
-def test_ctrl_c_lets_a_job_finish_that_is_nearly_done(pool):
+def test_ctrl_c_lets_a_job_finish_that_is_nearly_done(warm_pool):
     answers = []
 
     with pytest.raises(KeyboardInterrupt):
-        pool.run([(1, "slow"), (2, ""), (3, "")], answers.append, interrupt)
+        warm_pool.run([(1, "slow"), (2, ""), (3, "")], answers.append, interrupt)
 
     assert 2 in [number for number, _ in answers]
 
 
-def test_ctrl_c_does_not_wait_for_a_job_that_takes_hours(pool, monkeypatch):
+def test_ctrl_c_does_not_wait_for_a_job_that_takes_hours(warm_pool, monkeypatch):
     monkeypatch.setattr(worker_pool, "LAST_SECONDS", 3.0)
     answers = []
     began = time.monotonic()
 
     with pytest.raises(KeyboardInterrupt):
-        pool.run([(1, "endless")], answers.append, interrupt)
+        warm_pool.run([(1, "endless")], answers.append, interrupt)
 
     assert time.monotonic() - began < 60
     assert answers == []
-    assert run(pool, [(2, "")])[0] == [4]
+    assert run(warm_pool, [(2, "")])[0] == [4]
 
 
 def test_more_gpus_than_there_are_is_refused():
-    with pytest.raises(ResourceError, match="have 64 GPUs, and the cluster has 0"):
+    with pytest.raises(ResourceError, match=r"have 64 GPUs .* no node has more than 0"):
         connect(ClusterSettings(gpus_per_worker=64))
 
 

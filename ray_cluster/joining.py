@@ -1,0 +1,112 @@
+"""Join a running Ray cluster, or start one that only this machine reaches."""
+
+import os
+import socket
+from pathlib import Path
+
+import ray
+from ray._private import ray_constants, services
+from ray.exceptions import AuthenticationError, RayError
+
+from ray_cluster import TOKEN_IS_OURS, WORKER_ENVIRONMENT
+from tokensieve.errors import ServiceError, SettingsError, shortened
+
+_CONNECT_SECONDS = 5.0
+_OBJECT_STORE_BYTES = 128 * 2**20  # only receipts pass through it
+
+
+def join(address: str | None) -> None:
+    """Connect this process to the cluster at the address; without one, start a cluster and connect.
+
+    An address never starts anything. Raises ServiceError if nobody answers there, or will not have
+    us; SettingsError if this process is on another cluster already.
+    """
+    _check_token_file()
+    try:
+        if address is None:
+            _start_on_loopback()
+        else:
+            _join_running(address)
+    except AuthenticationError as error:
+        raise ServiceError(
+            f"cluster.address: Ray at {address} wants its token, and {_token_problem()}. Give the "
+            "cluster's token in RAY_AUTH_TOKEN, or a file of it in RAY_AUTH_TOKEN_PATH."
+        ) from error
+    except (OSError, RayError, RuntimeError, ValueError) as error:
+        why = " ".join(str(error.__cause__ or error).split())
+        raise ServiceError(
+            f"cluster: Ray at {address or 'this machine'} does not answer: {shortened(why, 400)}. "
+            "Check the address and RAY_AUTH_TOKEN."
+        ) from error
+
+
+def _join_running(address: str) -> None:
+    """Connect to a cluster that runs. Ray itself would go on trying for minutes before it says what
+    is wrong, and take `auto` for leave to start a cluster.
+    """
+    found = services.canonicalize_bootstrap_address(address)
+    if found is None:
+        raise ConnectionError("no cluster runs on this machine, and RAY_ADDRESS names none")
+    if ray.is_initialized():
+        return _check_same(address, found)
+    host, _, port = found.rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
+        pass
+    ray._raylet.GcsClient(address=found)  # shows the token
+    ray.init(
+        address=found,
+        runtime_env={"env_vars": WORKER_ENVIRONMENT},
+        log_to_driver=False,
+        logging_level="error",
+    )
+    return None
+
+
+def _check_same(address: str, found: str) -> None:
+    joined = ray.get_runtime_context().gcs_address
+    if joined != found:
+        raise SettingsError(
+            f"cluster.address: {address} is not the cluster {joined} that this process is on. "
+            "Start another process for it."
+        )
+
+
+def _start_on_loopback() -> None:
+    """Start a cluster that nobody outside this machine can reach.
+
+    Ray takes 127.0.0.1 for "any address" unless its switch for Windows and macOS says that there is
+    no cluster beyond this machine; the switch is read from both places.
+    """
+    if ray.is_initialized():
+        return
+    ray_constants.ENABLE_RAY_CLUSTER = False
+    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    ray.init(
+        address="local",
+        num_cpus=len(os.sched_getaffinity(0)),  # those this process may use
+        object_store_memory=_OBJECT_STORE_BYTES,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="error",
+        _node_ip_address="127.0.0.1",
+    )
+
+
+def _check_token_file() -> None:
+    """Raise SettingsError if the token's file says nothing: Ray would abort the whole process."""
+    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
+    if path is None or "RAY_AUTH_TOKEN" in os.environ:
+        return
+    try:
+        empty = not Path(path).read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"RAY_AUTH_TOKEN_PATH: {path}: {error.strerror}.") from None
+    if empty:
+        raise SettingsError(f"RAY_AUTH_TOKEN_PATH: {path}: is empty.")
+
+
+def _token_problem() -> str:
+    mode = os.environ["RAY_AUTH_MODE"]
+    if mode != "token":
+        return f"RAY_AUTH_MODE is {mode} in this process"
+    return "none was given" if TOKEN_IS_OURS else "the one that was given is another"
