@@ -14,6 +14,7 @@ from flows.commands import (
     run_clean,
     run_compare,
     run_demo,
+    run_doctor,
     run_evolve,
     run_gc,
     run_history,
@@ -204,7 +205,11 @@ def _add_questions(commands: Any) -> None:
     )
     purpose = "a run whose documents go too, and with them what it alone needs; may be repeated"
     reclaim.add_argument("--forget", action="append", default=[], metavar="RUN", help=purpose)
-    for command in (query, index, status, history, verify, reclaim):
+    purpose = "check what a run depends on, and say how to fix it"
+    doctor = _command(commands, "doctor", run_doctor, purpose)
+    purpose = "a running cluster; unset: one is started on this machine"
+    doctor.add_argument("--ray-address", metavar="HOST:PORT", help=purpose)
+    for command in (query, index, status, history, verify, reclaim, doctor):
         flags.add_workspace(command, "workspace")
 
 

@@ -152,6 +152,19 @@ def run_gc(options: argparse.Namespace) -> None:
     print(act(_workspace(options), options.older_than, options.forget))
 
 
+def run_doctor(options: argparse.Namespace) -> None:
+    """Check what a run depends on."""
+    from tasks.doctor import diagnose, finding_lines, refuse_if_bad
+    from tokensieve.storage import open_storage
+
+    findings = []
+    storage = open_storage(options.workspace, given_s3(options))
+    for name, finding in diagnose(storage, options.ray_address):
+        print(finding_lines(name, finding), flush=True)
+        findings.append(finding)
+    refuse_if_bad(findings)
+
+
 @contextmanager
 def _prefect() -> Iterator[None]:
     """Run the block with a Prefect server that answers, and without those of killed runs."""
