@@ -4,7 +4,7 @@ Every statement is a file: schema/NNN_*.sql, views/*.sql, queries/verb_noun.sql.
 """
 
 from sql.explanation import explain_token
-from sql.published import connect_published, index_path
+from sql.published import connect_published, index_place
 from sql.statements import rows, run
 
-__all__ = ["connect_published", "explain_token", "index_path", "rows", "run"]
+__all__ = ["connect_published", "explain_token", "index_place", "rows", "run"]

@@ -66,7 +66,7 @@ def _summarised(storage: Storage, run: Run, places: dict[str, str]) -> Evolution
     show_picture("rounds", f"Rounds of {run.name}", chart, storage, picture)
     history = describe_history(storage, run.name)
     create_markdown_artifact(f"```\n{history}\n```", key="history", description=run.name)
-    shared = {"picture": storage.place(picture), "index": str(sql.index_path(storage))}
+    shared = {"picture": storage.place(picture), "index": sql.index_place(storage)}
     return Evolution(run.name, history, places | shared)
 
 

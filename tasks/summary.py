@@ -136,7 +136,7 @@ def _places(storage: Storage, made: dict[str, Artifact]) -> dict[str, str]:
         "dataset": f"{storage.place(made['selection'].key)}/train/*.parquet",
         **scores,
         **_model_places(made),
-        "index": str(sql.index_path(storage)),
+        "index": sql.index_place(storage),
     }
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sql import connect_published, index_path, run
+from sql import connect_published, run
 from sql.index import rebuild_index, update_index
-from sql.published import SCHEMA_VERSION
+from sql.published import INDEX_KEY, SCHEMA_VERSION
 from sql.statements import run_given
 from tests.reading import index_content as content
 from tests.reading import rows
@@ -245,7 +245,7 @@ def test_a_token_scored_by_one_model_only_stops_the_index_if_nobody_accounted_fo
     with pytest.raises(DamagedError, match=r"one_sided_tokens.*non_finite_tokens"):
         update_index(storage)
 
-    assert not index_path(storage).exists()
+    assert not _index(storage).exists()
 
 
 def test_a_selection_whose_counts_do_not_add_up_stops_the_index(storage):
@@ -276,7 +276,7 @@ def test_scores_in_another_order_than_their_corpus_are_refused_by_name(storage):
 
 def test_a_damaged_shard_is_refused_by_name_and_the_index_stays(storage):
     finished_run(storage)
-    before = update_index(storage).read_bytes()
+    before = Path(update_index(storage)).read_bytes()
     corpus = finished_run(storage, "second").corpora["drop"]
     shard = next(storage.path(f"corpora/{corpus}/shards").iterdir())
     shard.write_bytes(shard.read_bytes()[:-1])
@@ -284,7 +284,7 @@ def test_a_damaged_shard_is_refused_by_name_and_the_index_stays(storage):
     with pytest.raises(DamagedError, match=shard.name):
         update_index(storage)
 
-    assert index_path(storage).read_bytes() == before
+    assert _index(storage).read_bytes() == before
 
 
 def test_a_table_that_a_statement_has_read_is_let_go_of_before_the_commit():
@@ -306,7 +306,7 @@ def test_an_updated_index_equals_one_made_from_nothing(storage):
     update_index(storage)
     finished_run(storage, "second")
     updated = content(update_index(storage))
-    index_path(storage).unlink()
+    _index(storage).unlink()
 
     remade = content(update_index(storage))
     rebuilt = content(rebuild_index(storage))
@@ -318,16 +318,16 @@ def test_an_updated_index_equals_one_made_from_nothing(storage):
 
 def test_an_update_with_nothing_to_add_leaves_the_very_file(storage):
     finished_run(storage)
-    before = update_index(storage).stat()
+    before = Path(update_index(storage)).stat()
 
     update_index(storage)
 
-    assert index_path(storage).stat().st_ino == before.st_ino
+    assert _index(storage).stat().st_ino == before.st_ino
 
 
 def test_any_duckdb_shell_opens_the_index_and_it_is_of_the_oldest_stable_format(storage):
     finished_run(storage)
-    path = update_index(storage)
+    path = Path(update_index(storage))
 
     with duckdb.connect(str(path), read_only=True) as connection:
         (tags,) = connection.execute(
@@ -353,7 +353,7 @@ def test_an_open_reader_keeps_its_snapshot_and_stops_no_update(storage):
 
 def test_a_shell_that_opened_the_index_for_writing_stops_no_update(storage):
     finished_run(storage, "first")
-    path = update_index(storage)
+    path = Path(update_index(storage))
     path.chmod(0o644)
     holder = subprocess.Popen(
         [
@@ -369,7 +369,7 @@ def test_a_shell_that_opened_the_index_for_writing_stops_no_update(storage):
     try:
         assert holder.stdout.readline() == b"open\n"
         with pytest.raises(ConflictError, match=f"PID {holder.pid}"):
-            connect_published(storage)
+            _connect(storage)
         finished_run(storage, "second")
         update_index(storage)
     finally:
@@ -385,13 +385,17 @@ def test_a_build_that_is_killed_leaves_a_valid_index_and_the_next_one_finishes(s
     finished_run(storage, "second")
 
     killed = _update_in_another_process(storage, {"TOKENSIEVE_ABORT_AT": f"{point}:0"})
-    left = content(index_path(storage))
+    left = content(_index(storage))
     update_index(storage)
 
     assert killed.wait() == -signal.SIGKILL
     assert (left == before) == (point != "after_index_swap")
     assert rows(storage, "SELECT run FROM rounds ORDER BY run") == [("first",), ("second",)]
-    assert [e.name for e in index_path(storage).parent.iterdir() if e.name.startswith(".b")] == []
+    assert sorted(each.name for each in _index(storage).parent.iterdir()) == [
+        ".lock",
+        "tokensieve.duckdb",
+    ]
+    assert list(storage.root.glob(".tmp-*")) == []
 
 
 def test_runs_that_finish_at_once_all_get_into_the_index(storage):
@@ -421,22 +425,22 @@ def test_a_full_disk_is_a_resource_error_and_the_index_stays(storage):
     failed = run_script(script, storage.root)
 
     assert failed.returncode == 6, failed.stderr
-    assert str(index_path(storage)) in failed.stdout
-    assert content(index_path(storage)) == before
+    assert str(_index(storage)) in failed.stdout
+    assert content(_index(storage)) == before
 
 
 @pytest.mark.parametrize("damage", [b"", b"SQLite format 3\x00" + b"\x00" * 4096, b"\x01" * 9000])
 def test_a_file_that_is_no_index_is_refused_with_the_command_that_remakes_it(storage, damage):
     finished_run(storage)
     expected = content(update_index(storage))
-    path = index_path(storage)
+    path = _index(storage)
     path.unlink()
     path.write_bytes(damage)
 
     with pytest.raises(DamagedError, match="tokensieve index --rebuild"):
         update_index(storage)
     with pytest.raises(DamagedError, match="tokensieve index --rebuild"):
-        connect_published(storage)
+        _connect(storage)
     assert path.read_bytes() == damage
 
     assert content(rebuild_index(storage)) == expected
@@ -444,7 +448,7 @@ def test_a_file_that_is_no_index_is_refused_with_the_command_that_remakes_it(sto
 
 def test_a_truncated_index_is_refused_and_rebuilt(storage):
     finished_run(storage)
-    path = update_index(storage)
+    path = Path(update_index(storage))
     expected = content(path)
     path.chmod(0o644)
     os.truncate(path, path.stat().st_size // 2)
@@ -457,13 +461,13 @@ def test_a_truncated_index_is_refused_and_rebuilt(storage):
 
 def test_somebody_elses_database_is_never_replaced(storage):
     finished_run(storage)
-    path = index_path(storage)
+    path = _index(storage)
     path.parent.mkdir()
     with duckdb.connect(str(path)) as connection:
         connection.execute("CREATE TABLE precious AS SELECT 1 AS a")
     before = path.read_bytes()
 
-    for refused in (update_index, rebuild_index, connect_published):
+    for refused in (update_index, rebuild_index, _connect):
         with pytest.raises(InputError, match="not an index of tokensieve"):
             refused(storage)
 
@@ -473,13 +477,13 @@ def test_somebody_elses_database_is_never_replaced(storage):
 @pytest.mark.parametrize(("version", "rebuilt"), [(SCHEMA_VERSION - 1, True), (99, False)])
 def test_an_older_schema_is_made_anew_and_a_newer_one_refused(storage, version, rebuilt):
     finished_run(storage)
-    path = update_index(storage)
+    path = Path(update_index(storage))
     path.chmod(0o644)
     with duckdb.connect(str(path)) as connection:
         connection.execute("UPDATE meta SET schema_version = $version", {"version": version})
 
     with pytest.raises(InputError, match="schema version"):
-        connect_published(storage)
+        _connect(storage)
     if rebuilt:
         update_index(storage)
     else:
@@ -492,7 +496,7 @@ def test_an_older_schema_is_made_anew_and_a_newer_one_refused(storage, version, 
 
 def test_a_log_beside_the_index_means_that_it_was_written_to_and_is_made_anew(storage):
     finished_run(storage)
-    path = update_index(storage)
+    path = Path(update_index(storage))
     expected = content(path)
     log = path.with_name(f"{path.name}.wal")
     log.write_bytes(b"")
@@ -543,11 +547,11 @@ def test_a_workspace_without_runs_has_an_empty_index_with_all_its_views(storage)
 
 def test_a_missing_index_is_named_with_the_command_that_makes_it(storage):
     with pytest.raises(InputError, match="tokensieve index"):
-        connect_published(storage)
+        _connect(storage)
 
 
 def test_a_builder_that_waits_too_long_says_so(storage, monkeypatch):
-    monkeypatch.setattr("sql.index.LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("tokensieve.storage.locking.LOCK_SECONDS", 0.1)
     holder = subprocess.Popen(
         [
             sys.executable,
@@ -597,7 +601,16 @@ def _update_in_another_process(storage: LocalStorage, environment: dict[str, str
     return process
 
 
+def _connect(storage: LocalStorage) -> None:
+    with connect_published(storage):
+        pass
+
+
+def _index(storage: LocalStorage) -> Path:
+    return storage.path(INDEX_KEY)
+
+
 def _lock_file(storage: LocalStorage) -> Path:
-    directory = index_path(storage).parent
+    directory = _index(storage).parent
     directory.mkdir()
     return directory / ".lock"

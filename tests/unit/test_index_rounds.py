@@ -1,5 +1,7 @@
 """What the index holds of rounds that train, and of the arms of comparisons."""
 
+from pathlib import Path
+
 import pytest
 
 from sql import connect_published, run
@@ -380,9 +382,9 @@ def test_an_index_updated_round_by_round_equals_one_made_from_nothing(storage):
 
 
 def test_an_update_with_no_new_round_and_no_new_arm_leaves_the_very_file(storage, evolved):
-    before = update_index(storage).stat()
+    before = Path(update_index(storage)).stat()
 
-    assert update_index(storage).stat().st_ino == before.st_ino
+    assert Path(update_index(storage)).stat().st_ino == before.st_ino
 
 
 def test_a_round_that_ended_otherwise_than_the_index_has_it_is_recorded_anew(storage, evolved):
