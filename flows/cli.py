@@ -193,6 +193,7 @@ def _add_questions(commands: Any) -> None:
     index = _command(commands, "index", run_index, "bring the index up to what is finished")
     index.add_argument("--rebuild", action="store_true", help="make it anew from the artifacts")
     status = _command(commands, "status", run_status, "what is done, running or interrupted")
+    status.add_argument("--all", action="store_true", help="not only the runs last worked on")
     purpose = "what each round of a run found, and how each arm did"
     history = _command(commands, "history", run_history, purpose, "RUN")
     history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")

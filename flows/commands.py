@@ -125,9 +125,9 @@ def run_methods(options: argparse.Namespace) -> None:
 
 def run_status(options: argparse.Namespace) -> None:
     """Tell of every run."""
-    from tasks.status import describe_runs
+    from tasks.status import NUM_SHOWN, describe_runs
 
-    print(describe_runs(_workspace(options)))
+    print(describe_runs(_workspace(options), None if options.all else NUM_SHOWN))
 
 
 def run_history(options: argparse.Namespace) -> None:

@@ -13,23 +13,28 @@ from tokensieve.verification import Verification
 
 MAX_DAMAGES = 20
 """How many damaged files one message names."""
+NUM_SHOWN = 12
+"""How many runs are told of unless all are asked for."""
 
 _EXPECTED = {"done": {"COMPLETED"}, "interrupted": {"FAILED", "CRASHED", "CANCELLED"}}
 """What Prefect may say of a run of this state without being out of date."""
 
 
-def describe_runs(storage: Storage) -> str:
-    """Return a few lines per run: its state, and how far each of its artifacts is.
+def describe_runs(storage: Storage, num_shown: int | None = NUM_SHOWN) -> str:
+    """Return a few lines for each of the runs last worked on: its state, how far each artifact is.
 
-    The artifacts decide. If a Prefect server is configured, it is said where it disagrees with
-    them, or that it does not answer.
+    `num_shown`: how many; None: all. The artifacts decide. If a Prefect server is configured, it is
+    said where it disagrees with them, or that it does not answer.
     """
-    runs = all_runs(storage)
+    runs = [(run, attempts(storage, run.name)) for run in all_runs(storage)]
     if not runs:
         return f"{storage}: no runs yet"
-    tried = {run.name: attempts(storage, run.name) for run in runs}
-    states, problem = _prefect_states(each[-1].flow_run for each in tried.values() if each)
-    lines = [line for run in runs for line in _described(storage, run, tried[run.name], states)]
+    runs.sort(key=lambda each: each[1][-1].started if each[1] else 0.0, reverse=True)
+    shown = runs[:num_shown]
+    states, problem = _prefect_states(tried[-1].flow_run for _, tried in shown if tried)
+    lines = [line for run, tried in shown for line in _described(storage, run, tried, states)]
+    if len(shown) < len(runs):
+        lines.append(f"and {len(runs) - len(shown)} more, last worked on before: --all shows them")
     return "\n".join(lines + problem)
 
 

@@ -435,3 +435,20 @@ def test_a_comparison_tells_how_many_of_its_arms_are_done(storage):
         (interrupted, "  arms               3 of 4 done"),
         ("compare-1: done", "  arms               4 of 4 done"),
     ]
+
+
+def test_the_runs_last_worked_on_come_first_and_the_others_are_counted(storage, made):
+    for number in range(5):
+        step = (made["corpus"], {"base": made["scores.base"]}, made["selection"])
+        finish_run(storage, f"run-{number}", [step])
+        attempt(started=1000.0 + number).publish(storage, f"run-{number}")
+
+    shown = describe_runs(storage, 2).splitlines()
+    everything = describe_runs(storage, None)
+
+    assert [line for line in shown if line[0] != " "] == [
+        "run-4: done",
+        "run-3: done",
+        "and 4 more, last worked on before: --all shows them",
+    ]
+    assert everything.splitlines()[-4].startswith("first: done")
