@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokensieve.settings import S3Settings, Settings
+from tokensieve.settings import S3Settings, Settings, checked
 
 _Settings = TypeVar("_Settings", bound=Settings)
 _NUMBERS: dict[str, type] = {"N": int, "RATE": float, "SHARE": float}
@@ -180,7 +180,8 @@ def add_workspace(command: argparse.ArgumentParser, default: str | None) -> None
 
 def given_s3(options: argparse.Namespace) -> S3Settings:
     """Return how s3:// addresses are reached, for a command that takes no settings file."""
-    return S3Settings(**{name: vars(options)[f"s3.{name}"] for name in S3Settings.model_fields})
+    values = {name: vars(options)[f"s3.{name}"] for name in S3Settings.model_fields}
+    return checked(S3Settings, values)
 
 
 class _Parameter(argparse.Action):

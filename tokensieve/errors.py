@@ -12,6 +12,11 @@ TokensieveError
 They cross process boundaries, so they are built from one message only and stay picklable.
 """
 
+import re
+
+_USERINFO = re.compile(r"(?<=://)\S*@")
+_QUERY = re.compile(r"(://[^\s?]*)\?\S*")
+
 
 class TokensieveError(Exception):
     """Base of every error whose message is written for the user."""
@@ -62,8 +67,12 @@ class ServiceError(TokensieveError):
 
 
 def shortened(value: object, limit: int = 60) -> str:
-    """Return `value` as a message may show it: printable, on one line, at most `limit` long."""
-    text = repr(value) if isinstance(value, str) else str(value)
+    """Return `value` as a message may show it: printable, on one line, at most `limit` long.
+
+    Addresses are without what may be a secret: userinfo and a query.
+    """
+    public = _QUERY.sub(r"\1?***", _USERINFO.sub("***@", str(value)))
+    text = repr(public) if isinstance(value, str) else public
     text = text.encode("ascii", "backslashreplace").decode("ascii")
     text = "".join(ch if ch.isprintable() else repr(ch)[1:-1] for ch in text)
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -1,9 +1,11 @@
 """The groups of settings: each field written, documented and given its default once."""
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from tokensieve.addresses import check_endpoint
 from tokensieve.settings.tree import Settings
 
 Scope = Literal["dataset", "source", "sample"]
@@ -147,7 +149,8 @@ class ClusterSettings(Settings):
     """Where the work runs."""
 
     address: str | None = None
-    """A running Ray cluster. Unset: one is started on this machine, on loopback."""
+    """A running Ray cluster: HOST:PORT of its head, or `auto` for the one that this machine is in.
+    Unset: one is started on this machine, on loopback."""
     workers: int | None = Field(default=None, ge=1)
     """Workers that hold a model. Unset: as many as the GPUs hold; without a GPU one per core, at
     most 4."""
@@ -157,6 +160,23 @@ class ClusterSettings(Settings):
     """Processes that train one model together, each with its own GPU."""
     fsdp: bool = False
     """Shard weights, gradients and optimizer over the ranks, for models that fill a GPU."""
+
+    @field_validator("address")
+    @classmethod
+    def _head_address(cls, address: str | None) -> str | None:
+        if address is not None and not re.fullmatch(r"auto|[^/\s]+:\d{1,5}", address):
+            raise ValueError(
+                "has to be HOST:PORT of a cluster's head, or auto. Ray Client (ray://) would lose "
+                "the run with its connection: start the command on a machine of the cluster"
+            )
+        return address
+
+    @field_validator("gpus_per_worker")
+    @classmethod
+    def _whole_gpus(cls, gpus: float | None) -> float | None:
+        if gpus is not None and gpus > 1 and not gpus.is_integer():
+            raise ValueError("has to be a whole number above 1")
+        return gpus
 
 
 class S3Settings(Settings):
@@ -171,6 +191,13 @@ class S3Settings(Settings):
     role says."""
     region: str | None = None
     """Unset: what AWS_REGION or the profile says."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _endpoint_of_a_store(cls, endpoint: str | None) -> str | None:
+        if endpoint is not None:
+            check_endpoint(endpoint)
+        return endpoint
 
 
 class DriftSettings(Settings):

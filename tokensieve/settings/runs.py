@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
+from tokensieve.addresses import is_address, workspace_address
 from tokensieve.settings.groups import (
     ClusterSettings,
     CorpusSettings,
@@ -47,7 +48,7 @@ class WorkspaceSettings(Settings):
     @field_validator("workspace")
     @classmethod
     def _absolute_workspace(cls, workspace: str) -> str:
-        return absolute(workspace)
+        return str(workspace_address(workspace)) if is_address(workspace) else absolute(workspace)
 
     @field_validator("base", "init", "external", "location", *_MODELS, check_fields=False)
     @classmethod
