@@ -6,6 +6,7 @@ import socket
 import psutil
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 
 from sql.index import update_index
@@ -27,6 +28,21 @@ def begin_attempt(storage: Storage, run: Run) -> None:
 
 @task(name="record-round", task_run_name="record-round", cache_policy=NO_CACHE)
 def record_round(storage: Storage, run: Run, round: Round, outcome: Outcome | None = None) -> None:
-    """Create the round's document: everything it names is committed. Then bring the index up."""
+    """Create the round's document: everything it names is committed. Then bring the index up.
+
+    Prefect is told each time, also of a round that was found finished: what waits for the event
+    missed it if the process was killed here before.
+    """
     run.finish_round(storage, round, outcome)
     update_index(storage)
+    emit_event(
+        "tokensieve.round.finished",
+        resource={"prefect.resource.id": f"tokensieve.run.{run.name}", "tokensieve.flow": run.flow},
+        payload={
+            "run": run.name,
+            "round": round.round,
+            "flow": run.flow,
+            "workspace": str(storage),
+            "artifacts": {step: id for step, (_, id) in round.names().items()},
+        },
+    )

@@ -27,6 +27,8 @@ SETTINGS = {
     "compare.toml": CompareSettings,
     "benchmark.toml": BenchmarkSettings,
 }
+PLACES = ("tiny.toml", "llama3_2_3b.toml", "cluster.toml")
+"""Settings files of whole places: they say what differs from the defaults, for every deployment."""
 NOT_OF_CLEANING = {"cluster.ranks", "cluster.fsdp"}  # it trains nothing
 ENTRY = re.compile(r"^(?:# )?(?P<key>\w+) = .*(?:\n {31}#.*)*", re.MULTILINE)
 """A setting, perhaps commented out because it has no default, with what is said of it."""
@@ -61,7 +63,7 @@ def defaults(settings):
 
 
 def test_every_shipped_settings_file_is_one_of_these():
-    assert {path.name for path in CONFIGS.iterdir()} == set(SETTINGS)
+    assert {path.name for path in CONFIGS.iterdir()} == {*SETTINGS, *PLACES}
 
 
 @pytest.mark.parametrize("name", SETTINGS)
