@@ -7,6 +7,7 @@ parameters of a Prefect deployment. Unknown keys are errors.
     groups.py    the groups: corpus, scoring, selection, training, rounds, evaluation, cluster,
                 drift
     runs.py      the tree of each command
+    deployed.py  the settings of every deployment of a place, from one file
 """
 
 from tokensieve.settings.groups import (
