@@ -4,10 +4,8 @@ A key is a `/`-separated name below the root. Nothing is ever overwritten, and a
 visible before its bytes are on disk: temporary file, fsync, link, fsync of the directory.
 """
 
-import errno
 import hashlib
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -16,13 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
-from tokensieve.storage.hashing import sha256_hex
+from tokensieve.storage.disk import disk_errors, link, sync, write_synced
+from tokensieve.storage.hashing import changed, sha256_hex
+from tokensieve.storage.keys import KEY_PART, key_parts
 from tokensieve.storage.listing import Leftover, StoredFile
 from tokensieve.storage.locking import file_lock
 from tokensieve.storage.scratch import SCRATCH_PREFIX, is_held, scratch_directory
-
-_KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 @dataclass(frozen=True)
@@ -48,9 +45,7 @@ class LocalStorage:
 
     def path(self, key: str) -> Path:
         """Return where `key` lies. Keys are made by our code, so a wrong one is our error."""
-        parts = key.split("/")
-        assert all(_KEY_PART.fullmatch(part) for part in parts), f"not a storage key: {key!r}"
-        return self.root.joinpath(*parts)
+        return self.root.joinpath(*key_parts(key))
 
     def exists(self, key: str) -> bool:
         """Return whether `key` has been created."""
@@ -64,16 +59,14 @@ class LocalStorage:
         directory = self.path(key)
         if not directory.is_dir():
             return []
-        return sorted(
-            entry.name for entry in directory.iterdir() if _KEY_PART.fullmatch(entry.name)
-        )
+        return sorted(entry.name for entry in directory.iterdir() if KEY_PART.fullmatch(entry.name))
 
     def files(self, key: str) -> Iterator[StoredFile]:
         """Yield every file below `key` whose name can be a key; for clean-up only, as `names`."""
         now = self._now()
         for path in _files_below(self.path(key)):
             parts = path.relative_to(self.root).parts
-            if all(map(_KEY_PART.fullmatch, parts)):
+            if all(map(KEY_PART.fullmatch, parts)):
                 with suppress(FileNotFoundError):  # it went meanwhile
                     status = path.stat()
                     yield StoredFile("/".join(parts), status.st_size, now - status.st_mtime)
@@ -108,11 +101,11 @@ class LocalStorage:
         """
         final = self.path(key)
         partial = _partial(final)
-        with _disk_errors(final, len(data)):
+        with disk_errors(final, len(data)):
             self._make_directory(final.parent)
             try:
-                _write_synced(partial, data)
-                return _link(partial, final)
+                write_synced(partial, data)
+                return link(partial, final)
             finally:
                 partial.unlink(missing_ok=True)
 
@@ -122,10 +115,10 @@ class LocalStorage:
         For files that are too large to be held in memory.
         """
         final = self.path(key)
-        with _disk_errors(final, ready.stat().st_size):
+        with disk_errors(final, ready.stat().st_size):
             self._make_directory(final.parent)
-            _sync(ready)
-            return _link(ready, final)
+            sync(ready)
+            return link(ready, final)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -147,11 +140,11 @@ class LocalStorage:
         For derived files only (the index); readers keep the file they had open.
         """
         final = self.path(key)
-        with _disk_errors(final, ready.stat().st_size):
+        with disk_errors(final, ready.stat().st_size):
             self._make_directory(final.parent)
-            _sync(ready)
+            sync(ready)
             ready.replace(final)
-            _sync(final.parent)
+            sync(final.parent)
 
     def version(self, key: str) -> str | None:
         """Return what changes whenever `key` is replaced, or None if it does not exist."""
@@ -183,14 +176,14 @@ class LocalStorage:
         """Put `data` in the place of `key`, atomically. For derived files only, as `replace`."""
         final = self.path(key)
         partial = _partial(final)
-        with _disk_errors(final, len(data)):
+        with disk_errors(final, len(data)):
             self._make_directory(final.parent)
             try:
-                _write_synced(partial, data)
+                write_synced(partial, data)
                 partial.replace(final)
             finally:
                 partial.unlink(missing_ok=True)
-            _sync(final.parent)
+            sync(final.parent)
 
     def read(self, key: str) -> bytes | None:
         """Return the bytes of `key`, or None if it does not exist.
@@ -225,7 +218,7 @@ class LocalStorage:
         if data is None:
             raise DamagedError(f"{self.path(key)}: is missing.")
         if sha256_hex(data) != sha256:
-            raise _changed(self.path(key), sha256, sha256_hex(data))
+            raise changed(self.path(key), sha256, sha256_hex(data))
         return data
 
     def verify(self, key: str, sha256: str) -> int:
@@ -244,7 +237,7 @@ class LocalStorage:
         except OSError as error:
             raise _unreadable(path, error) from error
         if found != sha256:
-            raise _changed(path, sha256, found)
+            raise changed(path, sha256, found)
         return size
 
     def probe(self) -> None:
@@ -254,7 +247,7 @@ class LocalStorage:
         mine, other = (self.root / f".tmp-probe-{secrets.token_hex(4)}" for _ in range(2))
         try:
             self._make_directory(self.root)
-            _write_synced(mine, b"probe")
+            write_synced(mine, b"probe")
             os.link(mine, other)
         except OSError as error:
             raise SettingsError(
@@ -295,7 +288,7 @@ class LocalStorage:
         if not directory.is_dir():
             self._make_directory(directory.parent)
             directory.mkdir(exist_ok=True)
-            _sync(directory.parent)
+            sync(directory.parent)
 
 
 def _files_below(directory: Path) -> Iterator[Path]:
@@ -310,53 +303,6 @@ def _unreadable(path: Path, error: OSError) -> ResourceError:
     )
 
 
-def _changed(path: Path, wanted: str, found: str) -> DamagedError:
-    return DamagedError(
-        f"{path}: its content changed after it was published "
-        f"(wanted sha256 {wanted[:16]}, found {found[:16]})."
-    )
-
-
 def _partial(final: Path) -> Path:
     """Return a new name beside `final`, under which its bytes are written first."""
     return final.with_name(f"{SCRATCH_PREFIX}{os.getpid()}-{secrets.token_hex(4)}")
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-
-
-def _link(partial: Path, final: Path) -> bool:
-    """Give the file its name unless the name is taken; return whether it was free."""
-    try:
-        os.link(partial, final)  # unlike rename, link never overwrites
-    except FileExistsError:
-        return False
-    finally:
-        _sync(final.parent)  # also when another writer won: its link may not be durable yet
-    return True
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
-    """Turn an OSError while writing `path` into a ResourceError that says what to do."""
-    try:
-        yield
-    except OSError as error:
-        advice = "Free some space" if error.errno in _NO_ROOM else "Check the disk and permissions"
-        raise ResourceError(
-            f"{path}: {num_bytes} bytes could not be written: {error.strerror}. "
-            f"{advice}, then run the same command again; finished shards are kept."
-        ) from error

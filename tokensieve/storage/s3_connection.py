@@ -29,6 +29,8 @@ _WIRE_LOGGERS = ("aiobotocore", "botocore", "fsspec", "s3fs", "urllib3")
 _LOG = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+Request = Callable[[Any], Awaitable[Answer]]
+"""Asks a client, which is replaced when credentials are, once."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +45,7 @@ class S3Connection:
         answer: Answer = sync(self.filesystem().loop, work)
         return answer
 
-    async def ask(
-        self, request: Callable[[Any], Awaitable[Answer]], place: str, action: str
-    ) -> Answer:
+    async def ask(self, request: Request[Answer], place: str, action: str) -> Answer:
         """Return the answer to `request`, a function of the client, repeated while it may succeed.
 
         `place` and `action` are named in the error: ServiceError if the store did not recover in
