@@ -21,6 +21,8 @@ def join(address: str | None) -> None:
     An address never starts anything. Raises ServiceError if nobody answers there, or will not have
     us; SettingsError if this process is on another cluster already.
     """
+    if ray.is_initialized():
+        return _check_same(address)
     _check_token_file()
     try:
         if address is None:
@@ -47,8 +49,6 @@ def _join_running(address: str) -> None:
     found = services.canonicalize_bootstrap_address(address)
     if found is None:
         raise ConnectionError("no cluster runs on this machine, and RAY_ADDRESS names none")
-    if ray.is_initialized():
-        return _check_same(address, found)
     host, _, port = found.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS):
         pass
@@ -59,12 +59,12 @@ def _join_running(address: str) -> None:
         log_to_driver=False,
         logging_level="error",
     )
-    return None
 
 
-def _check_same(address: str, found: str) -> None:
+def _check_same(address: str | None) -> None:
+    """Raise SettingsError if the address is of another cluster than this process is on."""
     joined = ray.get_runtime_context().gcs_address
-    if joined != found:
+    if address and services.canonicalize_bootstrap_address(address) != joined:
         raise SettingsError(
             f"cluster.address: {address} is not the cluster {joined} that this process is on. "
             "Start another process for it."
@@ -77,8 +77,6 @@ def _start_on_loopback() -> None:
     Ray takes 127.0.0.1 for "any address" unless its switch for Windows and macOS says that there is
     no cluster beyond this machine; the switch is read from both places.
     """
-    if ray.is_initialized():
-        return
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray.init(

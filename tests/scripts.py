@@ -7,11 +7,17 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 
-def run_script(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    """Return how the script ended and what it printed; the project's packages are there for it."""
+def run_script(
+    script: str, *arguments: object, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Return how the script ended and what it printed; the project's packages are there for it.
+
+    Unless another is given, it has the environment of this process.
+    """
     return subprocess.run(
         [sys.executable, "-c", script, *map(str, arguments)],
         cwd=REPOSITORY,
+        env=environment,
         capture_output=True,
         text=True,
         check=False,
