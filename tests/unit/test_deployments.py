@@ -72,6 +72,13 @@ def test_a_deployment_does_not_take_what_it_does_not_know_of_what_all_share(plac
     assert "reference" not in settings.model_dump()
 
 
+def test_rounds_make_their_own_reference_and_do_not_take_the_one_of_clean_drops(place):
+    place.write_text(f'{PLACE}\n[deployments.evolve-round]\nfiles = ["drop.jsonl"]\n')
+
+    assert deployed_settings(place, "evolve-round").reference is None
+    assert deployed_settings(place, "clean").reference is not None
+
+
 def test_the_file_is_one_of_clean_drops_whose_command_passes_the_other_tables_over(place, tmp_path):
     settings = CleanDropsSettings.load(place, {})
 

@@ -26,6 +26,8 @@ DEPLOYED: dict[str, type[WorkspaceSettings]] = {
     "compare": CompareSettings,
 }
 """The settings of each deployment."""
+_OF_ITS_OWN = {("evolve-round", "reference")}
+"""What stands in the deployment's table or nowhere: here the utility model of toss."""
 
 
 def deployed_settings(config: Path, deployment: str) -> WorkspaceSettings:
@@ -38,7 +40,8 @@ def deployed_settings(config: Path, deployment: str) -> WorkspaceSettings:
     own = _tables(values, config).get(deployment, {})
     checked(CleanDropsSettings, CleanDropsSettings.with_absolute_paths(values, config))
     settings = DEPLOYED[deployment]
-    shared = {key: value for key, value in values.items() if key in settings.model_fields}
+    known = {key for key in settings.model_fields if (deployment, key) not in _OF_ITS_OWN}
+    shared = {key: value for key, value in values.items() if key in known}
     return checked(settings, settings.with_absolute_paths(laid_over(shared, own), config))
 
 
