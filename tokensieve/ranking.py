@@ -67,12 +67,7 @@ class Rule:
 
         Equal scores have equal keys, and so have 0.0 and -0.0; no finite score has the highest.
         """
-        preference_C = score_C + 0.0 if self.direction == "high" else 0.0 - score_C  # no -0.0
-        bits_C = preference_C.view(np.uint64)
-        is_negative_C = (preference_C.view(np.int64) >> 63).view(np.uint64)  # all ones, or zero
-        is_negative_C |= SIGN
-        bits_C ^= is_negative_C
-        return bits_C
+        return ordered(score_C + 0.0 if self.direction == "high" else 0.0 - score_C)  # no -0.0
 
     def score(self, key: int) -> float:
         """Return the score that has this key."""
@@ -116,6 +111,18 @@ class ScoredShard:
         if rule.scope == "source":
             group_N = np.array([numbers.setdefault(s, len(numbers)) for s in self.sources], int)
         return np.repeat(group_N, np.diff(self.offsets_N1))[candidate_T]
+
+
+def ordered(number_C: Float64s) -> UInt64s:
+    """Return the bits of each number, changed so that they are in the order of the numbers.
+
+    The highest are sign, exponent and fraction, in this order. Changes the numbers in place.
+    """
+    bits_C = number_C.view(np.uint64)
+    is_negative_C = (number_C.view(np.int64) >> 63).view(np.uint64)  # all ones, or zero
+    is_negative_C |= SIGN
+    bits_C ^= is_negative_C
+    return bits_C
 
 
 def per_candidate(value_G: NDArray[Any], group_C: Int64s) -> NDArray[Any]:

@@ -3,9 +3,5 @@ INSERT INTO reason_stats BY NAME
 SELECT
     $run AS run,
     $round AS round,
-    samples.source,
-    reasons.reason,
-    sum(reasons.tokens)::BIGINT AS tokens
-FROM staged_reasons AS reasons
-INNER JOIN staged_samples AS samples ON reasons.sample = samples.sample
-GROUP BY samples.source, reasons.reason;
+    *
+FROM staged_reasons;

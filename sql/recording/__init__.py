@@ -3,7 +3,8 @@
 finished.py    the finished rounds and arms of a workspace
 runs.py        what a run was asked for
 rounds.py      a round: its artifacts, and the statistics of its tokens
-staging.py     the tokens of a round in temporary tables
+reading.py     what is said of its tokens, shard by shard
+staging.py     its tokens, added up in temporary tables
 trainings.py   a model: how it was trained
 arms.py        an arm of a comparison
 artifacts.py   any artifact: its files and counts, and what it cost

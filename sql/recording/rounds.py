@@ -25,9 +25,8 @@ _STATISTICS = (
     "record_influence_histogram",
     "record_attribute_stats",
     "record_reason_stats",
+    "record_special_stats",
 )
-_STATISTICS_OF_TEXTS = ("record_token_stats", "record_special_stats")
-"""Those that need the vocabulary."""
 
 
 def record_round(
@@ -94,12 +93,13 @@ def _record_statistics(
     steps: dict[str, Committed],
     whole: Artifact,
 ) -> None:
-    stage_round(connection, steps)
+    connection.commit()  # nobody sees the build, and staging goes on outside of a transaction
+    stage_round(connection, steps, whole.id)
+    connection.begin()
     run(connection, "summarise_groups")
     for statement in _STATISTICS:
         run(connection, statement, run=of_run.name, round=round.round)
-    for statement in _STATISTICS_OF_TEXTS:
-        run(connection, statement, run=of_run.name, round=round.round, whole=whole.id)
+    run(connection, "record_token_stats", run=of_run.name, round=round.round, whole=whole.id)
     run(connection, "drop_staging")
 
 

@@ -1,68 +1,90 @@
-"""Lay the response tokens of a round into temporary tables, one shard in memory at a time.
+"""Add up the response tokens of a round in temporary tables, one shard in memory at a time.
+
+What is held grows with the samples, sources, turns and vocabulary of the round, not with its
+tokens: quantiles take a second pass over the shards, for the influences near them only.
 
 Shapes: N = samples of a shard, T = all their tokens one after another.
 """
 
-from collections.abc import Iterator
 from typing import Any
 
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.types as types
 from numpy.typing import NDArray
 
 from sql.recording.artifacts import Committed
+from sql.recording.reading import (
+    REASON,
+    Columns,
+    Decisions,
+    final_weights,
+    read_lists,
+    read_shards,
+    said_of_tokens,
+)
 from sql.statements import run, run_given
-from tokensieve.corpus import Bools, Float32s, Int32s, Shard, list_array, read_shard, score_column
-from tokensieve.errors import DamagedError
+from tokensieve.corpus import Bools, Float32s, Float64s, Int32s, Shard, list_array
+from tokensieve.ranking import ordered
 
-_STAGED = ("samples", "tokens", "attributes", "reasons")
-_REASON = "reason"
-_DECIDED = "decided"
-_FINAL = "final_weight"
-_ALWAYS = ("base_nll", "reference_nll", _REASON)
+_SUMS = ("bins", "token_ids", "histogram")
+_STAGED = (*_SUMS, "samples", "specials", "attributes", "reasons", "values")
+_COMPARED = ("base_nll", "reference_nll")
+_ALWAYS = (*_COMPARED, REASON)
 """Columns that statements name, whether or not the round has them."""
-Columns = dict[str, NDArray[Any]]
+_FINAL = "final_weight"
+_BIN_BITS = 17
+"""Of a number: its sign, its exponent, and so much of its fraction that a bin is 3 % wide."""
 
 
-class Decisions:
-    """What each token of a corpus last weighed in the training of a round, if that was decided at
-    each step.
+def stage_round(
+    connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed], whole: str
+) -> None:
+    """Fill the temporary tables of _STAGED. `whole`: id of the corpus with the vocabulary.
+
+    Call it outside of a transaction: within one, a temporary table keeps all that it ever held.
     """
-
-    def __init__(self, steps: dict[str, Committed]) -> None:
-        """Read it, verified: 4 bytes of memory for each token."""
-        self._table, self._num_read = None, 0
-        if "model" in steps:
-            model, [receipt] = steps["model"].artifact, steps["model"].commit.receipts
-            if "decisions" in receipt.files:
-                self._place = model.storage.place(receipt.files["decisions"].key)
-                self._table = model.read_table(receipt, "decisions")
-
-    def next(self, shard: Shard) -> Columns:
-        """Return the column of the shard after those before; none if nothing was decided."""
-        if self._table is None:
-            return {}
-        rows = self._table.slice(self._num_read, shard.num_samples)
-        self._num_read += shard.num_samples
-        return {_DECIDED: _checked_column(rows, "weight", shard, self._place)}
-
-
-def stage_round(connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed]) -> None:
-    """Fill the temporary tables of _STAGED, one shard in memory at a time."""
     for name in _STAGED:
         run(connection, f"create_staged_{name}")
-    num_samples, decisions = 0, Decisions(steps)
-    for number, shard in _shards(steps["corpus"]):
-        sample_N = np.arange(num_samples, num_samples + shard.num_samples, dtype=np.int32)
-        num_samples += shard.num_samples
-        columns = _said_of_tokens(steps, number, shard) | decisions.next(shard)
-        tokens = _tokens_table(shard, sample_N, columns)
-        run_given(connection, "stage_samples", _samples_table(shard, sample_N))
-        run_given(connection, "stage_tokens", tokens)
-        run_given(connection, "stage_attributes", tokens.select([*_numbers(columns), _FINAL]))
-        run_given(connection, "stage_reasons", tokens)
+    decisions = Decisions(steps)
+    for number, shard in read_shards(steps["corpus"]):
+        columns = said_of_tokens(steps, number, shard) | decisions.next(shard)
+        _stage_shard(connection, shard, columns, whole)
+    run(connection, "find_boundaries")
+    _stage_values(connection, steps)
+
+
+def _stage_shard(
+    connection: duckdb.DuckDBPyConnection, shard: Shard, columns: Columns, whole: str
+) -> None:
+    tokens = _tokens_table(shard, columns)
+    run(connection, "create_staged_tokens")
+    run_given(connection, "stage_tokens", tokens)
+    run_given(connection, "stage_samples", _samples_table(shard))
+    for name in _SUMS:
+        run(connection, f"stage_{name}")
+    run(connection, "stage_specials", whole=whole)
+    numbers = [name for name in columns if name != REASON]
+    run_given(connection, "stage_attributes", tokens.select([*numbers, _FINAL]))
+    run_given(connection, "stage_reasons", tokens.select(["source", REASON]))
+
+
+def _stage_values(connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed]) -> None:
+    """Read the shards again, for the influences in the bins that hold a quantile."""
+    bins = [bin for (bin,) in run(connection, "list_boundary_bins").fetchall()]
+    if not bins:
+        return
+    is_wanted_B = np.zeros(1 << _BIN_BITS, dtype=bool)
+    is_wanted_B[bins] = True
+    compared = {f"scores.{role}": steps[f"scores.{role}"] for role in ("base", "reference")}
+    for number, shard in read_shards(steps["corpus"]):
+        influence_T = _influence(said_of_tokens(compared, number, shard), shard)
+        chosen_T = shard.response_T & is_wanted_B[_bins(influence_T)] & ~np.isnan(influence_T)
+        given = _places(shard, chosen_T) | {
+            "bin": _bins(influence_T)[chosen_T],
+            "influence": influence_T[chosen_T],
+        }
+        run_given(connection, "stage_values", pa.table(given))
 
 
 def stage_choices(
@@ -70,60 +92,16 @@ def stage_choices(
 ) -> None:
     """Add to staged_choices what a round kept: the one at hand, or the one before it."""
     decisions = Decisions(steps)
-    for number, shard in _shards(steps["corpus"]):
-        columns = _lists(steps["selection"], number, shard, ["weight"]) | decisions.next(shard)
-        choices = _choices_table(shard, _final_weights(columns))
+    for number, shard in read_shards(steps["corpus"]):
+        columns = read_lists(steps["selection"], number, shard, ["weight"])
+        choices = _choices_table(shard, final_weights(columns | decisions.next(shard)))
         run_given(connection, "stage_choices", choices, is_before=is_before)
 
 
-def _shards(corpus: Committed) -> Iterator[tuple[int, Shard]]:
-    for number in range(corpus.artifact.num_shards):
-        yield number, read_shard(corpus.artifact, corpus.commit, number)
-
-
-def _said_of_tokens(steps: dict[str, Committed], number: int, shard: Shard) -> Columns:
-    """Return everything that scores and selection say of a shard's tokens, named as in views."""
-    columns: Columns = {}
-    for step, each in steps.items():
-        _, of_role, role = step.partition("scores.")
-        if of_role or step == "selection":
-            lists = _lists(each, number, shard)
-            columns |= {f"{role}_{name}" if role else name: lists[name] for name in lists}
-    return columns
-
-
-def _lists(each: Committed, number: int, shard: Shard, names: list[str] | None = None) -> Columns:
-    """Return the lists of numbers, and the reasons, of a shard: verified, and over its tokens."""
-    receipt = each.commit.receipts[number]
-    wanted = names and ["sample_id", *names]
-    table = each.artifact.read_table(receipt, "shards", columns=wanted)
-    found = [each.name for each in table.schema if _is_of_tokens(each)]
-    place = each.artifact.storage.place(receipt.files["shards"].key)
-    return {name: _checked_column(table, name, shard, place) for name in found}
-
-
-def _checked_column(table: pa.Table, name: str, shard: Shard, place: str) -> NDArray[Any]:
-    """Return a column over the shard's tokens; DamagedError names the file if it is not along."""
-    try:
-        return score_column(table, name, shard)
-    except DamagedError as error:
-        raise DamagedError(f"{place}: {error}") from None
-
-
-def _is_of_tokens(column: pa.Field) -> bool:
-    if not types.is_list(column.type):
-        return False
-    return column.name == _REASON or bool(types.is_floating(column.type.value_type))
-
-
-def _numbers(columns: Columns) -> list[str]:
-    return [name for name in columns if name != _REASON]
-
-
-def _samples_table(shard: Shard, sample_N: Int32s) -> pa.Table:
+def _samples_table(shard: Shard) -> pa.Table:
     return pa.table(
         {
-            "sample": sample_N,
+            "sample": _numbers(shard),
             "sample_id": pa.array(shard.sample_ids, pa.string()),
             "source": pa.array(shard.sources, pa.string()),
             "tokens": shard.lengths_N.astype(np.int32),
@@ -131,26 +109,45 @@ def _samples_table(shard: Shard, sample_N: Int32s) -> pa.Table:
     )
 
 
-def _tokens_table(shard: Shard, sample_N: Int32s, columns: Columns) -> pa.Table:
+def _tokens_table(shard: Shard, columns: Columns) -> pa.Table:
     """Return the response tokens with all that is said of them, null where there is nothing."""
-    response_T = shard.response_T
+    response_T, influence_T = shard.response_T, _influence(columns, shard)
     table = {
-        "sample": np.repeat(sample_N, shard.lengths_N)[response_T],
-        "turn": shard.turn_T[response_T],
+        **_places(shard, response_T),
+        "sample": np.repeat(_numbers(shard), shard.lengths_N)[response_T],
         "token_id": shard.input_ids_T[response_T],
+        "influence": _of_response(influence_T, response_T, pa.float64()),
+        "bin": pa.array(_bins(influence_T)[response_T], mask=np.isnan(influence_T)[response_T]),
     }
     for name in dict.fromkeys([*_ALWAYS, *columns]):
-        type = pa.string() if name == _REASON else pa.float32()
+        type = pa.string() if name == REASON else pa.float32()
         table[name] = _of_response(columns.get(name), response_T, type)
-    table[_FINAL] = _of_response(_final_weights(columns), response_T, pa.float32())
+    table[_FINAL] = _of_response(final_weights(columns), response_T, pa.float32())
     return pa.table(table)
 
 
-def _final_weights(columns: Columns) -> Float32s:
-    """Return what each token weighed in the end: what its training decided, or the selection."""
-    weight_T: Float32s = columns["weight"]
-    decided_T = columns.get(_DECIDED, weight_T)
-    return np.where(np.isnan(decided_T), weight_T, decided_T)
+def _numbers(shard: Shard) -> Int32s:
+    return np.arange(shard.num_samples, dtype=np.int32)
+
+
+def _places(shard: Shard, chosen_T: Bools) -> dict[str, Any]:
+    """Return source and turn of the chosen tokens."""
+    sample_C = np.repeat(_numbers(shard), shard.lengths_N)[chosen_T]
+    source = pa.DictionaryArray.from_arrays(sample_C, pa.array(shard.sources, pa.string()))
+    return {"source": source, "turn": shard.turn_T[chosen_T]}
+
+
+def _influence(columns: Columns, shard: Shard) -> Float64s:
+    """Return base nll - reference nll of each token, in nats; NaN where either is missing."""
+    unknown_T = np.full(len(shard.input_ids_T), np.nan)
+    base_T, reference_T = (columns.get(name, unknown_T) for name in _COMPARED)
+    influence_T: Float64s = base_T.astype(np.float64) - reference_T.astype(np.float64)
+    return influence_T
+
+
+def _bins(influence_T: Float64s) -> Int32s:
+    """Return the bin of each influence; the higher, the higher the influence."""
+    return (ordered(influence_T + 0.0) >> np.uint64(64 - _BIN_BITS)).astype(np.int32)
 
 
 def _of_response(values_T: NDArray[Any] | None, response_T: Bools, type: pa.DataType) -> pa.Array:
