@@ -6,6 +6,7 @@ from tokensieve.artifact import Receipt, load_artifact
 from tokensieve.chat import load_encoder
 from tokensieve.ingest import InputFile, Piece, RowReader
 from tokensieve.ingest.shard import build_shard
+from tokensieve.models import ModelPlace
 from tokensieve.storage import Storage
 from tokensieve.vocabulary import vocabulary_table
 
@@ -28,11 +29,11 @@ class IngestWorker:
     """Holds one tokenizer and template, and encodes any number of shards with them."""
 
     def __init__(
-        self, files: tuple[InputFile, ...], model: str, template: str, max_length: int
+        self, files: tuple[InputFile, ...], model: ModelPlace, template: str, max_length: int
     ) -> None:
         """Load the tokenizer and the template once."""
         self._reader = RowReader(files)
-        self._encoder = load_encoder(model, template, max_length)
+        self._encoder = load_encoder(model.path, template, max_length)
         self._tokens_done = 0
 
     def run(self, job: IngestJob) -> Receipt:

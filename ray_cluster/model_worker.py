@@ -92,6 +92,6 @@ def check_unchanged(spec: ModelSpec) -> None:
     found = model_fingerprint(spec.path), companions_fingerprint(spec.path)
     if found != (spec.fingerprint, spec.companions):
         raise InputError(
-            f"{spec.path}: the model changed since the run began. Nothing was done with the new "
+            f"{spec.place}: the model changed since the run began. Nothing was done with the new "
             "one; run the same command again to start over with it."
         )

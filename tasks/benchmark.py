@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -65,12 +64,12 @@ class Benchmark:
 def plant_drop(settings: BenchmarkSettings, seed: int) -> NoisyDrop:
     """Return a copy of the drop with noise at known places; what was planted is found again."""
     storage = _storage(settings)
-    inventory = take_inventory(settings.files, settings.corpus.split)
+    inventory = take_inventory(settings.files, settings.corpus.split, settings.s3)
     decisive = {"seed": seed, "rate": settings.noise_rate, "kinds": list(KINDS)}
     decisive |= {"code": CODE_VERSION, "inputs": [file.sha256 for file in inventory.files]}
-    id = content_id(decisive)
-    if storage.exists(f"noise/{id}/drop.jsonl"):
-        return _noisy_drop(storage, id)
+    noisy = NoisyDrop(content_id(decisive))
+    if storage.exists(noisy.drop):
+        return noisy
     records, num_others = plantable_records(inventory)
     if num_others:
         get_run_logger().warning("%d rows are no conversation, and left out", num_others)
@@ -79,15 +78,9 @@ def plant_drop(settings: BenchmarkSettings, seed: int) -> NoisyDrop:
         write_planted(scratch / "where.jsonl", planted)
         lines = (json.dumps(record, ensure_ascii=False) + "\n" for record in planted_into)
         (scratch / "drop.jsonl").write_text("".join(lines), encoding="utf-8")
-        storage.create_from(f"noise/{id}/where.jsonl", scratch / "where.jsonl")
-        storage.create_from(f"noise/{id}/drop.jsonl", scratch / "drop.jsonl")
-    return _noisy_drop(storage, id)
-
-
-def _noisy_drop(storage: Storage, id: str) -> NoisyDrop:
-    return NoisyDrop(
-        storage.local(f"noise/{id}/drop.jsonl"), storage.local(f"noise/{id}/where.jsonl")
-    )
+        storage.create_from(noisy.where, scratch / "where.jsonl")
+        storage.create_from(noisy.drop, scratch / "drop.jsonl")
+    return noisy
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
@@ -99,20 +92,20 @@ def plan_noisy(settings: BenchmarkSettings, noisy: NoisyDrop) -> CorpusStep:
 
 
 @task(name="mark-noise", task_run_name="mark-noise", cache_policy=NO_CACHE)
-def mark_noise(settings: BenchmarkSettings, noisy: NoisyDrop, corpus: CorpusStep) -> Path:
-    """Return a file with the oracle's number of each token: 1 clean, and minus its kind if noise.
+def mark_noise(settings: BenchmarkSettings, noisy: NoisyDrop, corpus: CorpusStep) -> str:
+    """Return the key of the oracle's number of each token: 1 clean, and minus its kind if noise.
 
     Kinds are numbered from 1, in the order of KINDS.
     """
     storage, commit = corpus.artifact.storage, corpus.artifact.required_commit()
-    key = f"noise/{noisy.drop.parent.name}/marks-{corpus.artifact.id}.parquet"
+    key = noisy.marks(corpus.artifact.id)
     if storage.exists(key):
-        return storage.local(key)
-    lines = noisy.drop.read_text(encoding="utf-8").splitlines()
+        return key
+    lines = storage.local(noisy.drop).read_text(encoding="utf-8").splitlines()
     records = records_by_id(json.loads(line) for line in lines)
-    planted = read_planted(noisy.where)
+    planted = read_planted(storage.local(noisy.where))
     max_length = corpus.artifact.plan["max_length"]
-    encoder = load_encoder(settings.base, settings.corpus.template, max_length)
+    encoder = load_encoder(corpus.base.path, settings.corpus.template, max_length)
     with storage.scratch() as scratch:
         with pq.ParquetWriter(scratch / "marks", _LABELS) as writer:
             for number in range(corpus.artifact.num_shards):
@@ -127,18 +120,18 @@ def mark_noise(settings: BenchmarkSettings, noisy: NoisyDrop, corpus: CorpusStep
                 columns = [pa.array(shard.sample_ids), list_array(shard.offsets_N1, mark_T)]
                 writer.write_table(pa.Table.from_arrays(columns, schema=_LABELS))
         storage.create_from(key, scratch / "marks")
-    return storage.local(key)
+    return key
 
 
 @task(name="find-noise", task_run_name="find-noise", cache_policy=NO_CACHE)
 def find_planted(
-    settings: BenchmarkSettings, comparison: Comparison, marks: Path
+    settings: BenchmarkSettings, comparison: Comparison, marks: str
 ) -> dict[tuple[str, int], Finding]:
     """Return what each arm with one selection found, by arm and seed."""
     storage = _storage(settings)
     run = load_run(storage, comparison.run)
     assert run is not None, f"{comparison.run}: the flow made it"
-    mark_T = flat_array(pq.read_table(marks, columns=["clean"])["clean"])[1]
+    mark_T = flat_array(pq.read_table(storage.local(marks), columns=["clean"])["clean"])[1]
     label_T = np.where(mark_T > 0, 0, -mark_T).astype(np.int8)
     arms = [arm for arm in run.finished_arms(storage) if arm.arm.partition("@")[0] in METHODS]
     return {(_named(arm.arm), arm.seed): _finding(storage, arm, label_T) for arm in arms}

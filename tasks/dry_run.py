@@ -8,6 +8,7 @@ import numpy as np
 import psutil
 
 from ray_cluster.cluster import connect, uses_gpu
+from tokensieve.addresses import is_address
 from tokensieve.artifact import parquet_bytes
 from tokensieve.chat import load_encoder
 from tokensieve.corpus import Shard, scores_table
@@ -68,7 +69,7 @@ def _scale(plan: CleanPlan) -> float:
 def _first_shard(plan: CleanPlan) -> BuiltShard:
     settings, inventory = plan.settings, plan.inventory
     max_length = plan.corpus.artifact.plan["max_length"]
-    encoder = load_encoder(settings.base, settings.corpus.template, max_length)
+    encoder = load_encoder(plan.corpus.base.path, settings.corpus.template, max_length)
     with RowReader(inventory.files) as reader:
         return build_shard(reader, inventory.shards[0], encoder)
 
@@ -81,13 +82,12 @@ def _costs(plan: CleanPlan, shard: Shard, tokens: int) -> dict[str, str]:
     measured = _measured(plan, shard, cluster.gpus_per_worker)
     todo = [step.role for step in plan.evidence.scorings if step.artifact.committed() is None]
     seconds = tokens * measured.seconds_per_token * len(todo) / cluster.num_workers
-    free = psutil.disk_usage(str(_existing(plan))).free
     return {
         "speed": f"{1 / measured.seconds_per_token:,.0f} tokens/s with the base model, one worker",
         "time": f"about {_duration(seconds)} to score {tokens:,} tokens with "
         f"{' and '.join(todo) or 'nothing: scored before'} on {cluster.num_workers} workers",
         "memory": f"about {measured.peak_gib:.1f} GiB a worker",
-        "disk": f"about {_size(tokens * measured.bytes_per_token)}; {_size(free)} are free",
+        "disk": f"about {_size(tokens * measured.bytes_per_token)}{_room(str(plan.storage))}",
     }
 
 
@@ -120,10 +120,13 @@ def _head(shard: Shard, num_tokens: int) -> Shard:
     return Shard.from_table(shard.to_table().slice(0, max(1, num_samples)))
 
 
-def _existing(plan: CleanPlan) -> str:
-    """Return the workspace, or the nearest directory above it that exists."""
-    root = Path(str(plan.storage))
-    return str(next(path for path in (root, *root.parents) if path.exists()))
+def _room(workspace: str) -> str:
+    """Return how much room the workspace has, as the end of a sentence; a store has no limit."""
+    if is_address(workspace):
+        return f" in {workspace}"
+    root = Path(workspace)
+    nearest = next(path for path in (root, *root.parents) if path.exists())
+    return f"; {_size(psutil.disk_usage(str(nearest)).free)} are free"
 
 
 def _input_bytes(plan: CleanPlan) -> int:

@@ -39,7 +39,7 @@ class Evolution:
 def summarise_evolution(plan: EvolvePlan) -> Evolution:
     """Return what all finished rounds found, and show it in the Prefect UI."""
     reference = current_reference(plan, plan.run.finished_rounds(plan.storage))
-    return _summarised(plan.storage, plan.run, {"reference": reference.path})
+    return _summarised(plan.storage, plan.run, {"reference": str(reference.place)})
 
 
 @task(name="summarise-hardening", task_run_name="summarise-hardening", cache_policy=NO_CACHE)
@@ -49,7 +49,7 @@ def summarise_hardening(plan: HardenPlan) -> Evolution:
     The dataset is the one of the last round, if that is done.
     """
     storage, finished = plan.storage, plan.run.finished_rounds(plan.storage)
-    places = {"harmful": harmful_model(plan, finished).path}
+    places = {"harmful": str(harmful_model(plan, finished).place)}
     if plan.run.is_finished(storage):
         selection = storage.place(f"selections/{finished[-1].round.selection}")
         places = {"dataset": f"{selection}/train/*.parquet", **places}

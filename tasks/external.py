@@ -10,6 +10,7 @@ from tokensieve.artifact import Commit, summed
 from tokensieve.corpus import read_shard, scores_table
 from tokensieve.errors import InputError
 from tokensieve.external import external_column, num_unknown_samples, read_external
+from tokensieve.ingest.opening import Place
 from tokensieve.planning import ExternalStep
 from tokensieve.timings import timed
 
@@ -50,7 +51,7 @@ def _taken(step: ExternalStep) -> Commit:
     return scores.commit({"column": external.column, "unknown_samples": unknown})
 
 
-def _tell(file: str, scores: Commit) -> None:
+def _tell(file: Place, scores: Commit) -> None:
     """Say in the terminal and in the log what the file does not cover, without sample text."""
     for line in coverage_lines(scores.totals, scores.notes["unknown_samples"]):
         get_run_logger().warning("%s: %s", file, line)

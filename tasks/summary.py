@@ -148,7 +148,7 @@ def _model_places(made: dict[str, Artifact]) -> dict[str, str]:
     receipt = model.stated_receipt(0)
     assert receipt is not None, f"{model.key}: the flow trains it first"
     folders = sorted({part.partition("/")[0] for part in receipt.files if "/" in part})
-    places = {name: str(model.folder(receipt, name)) for name in folders}
+    places = {name: model.folder(receipt, name) for name in folders}
     return {**places, "loss": f"{model.storage.place(model.key)}/loss.png"}
 
 

@@ -13,10 +13,16 @@ from tests.tiny_workspace import Sample, make_corpus, make_scores, make_selectio
 from tokensieve.corpus import Float32s, Shard
 from tokensieve.evidence import EvidenceReader
 from tokensieve.methods import Evidence, Selector, Source, deferred, find_method
+from tokensieve.models import ModelPlace
 from tokensieve.planning import TrainingStep, model_spec
 from tokensieve.planning.steps import selection_step, training_step
 from tokensieve.selection import selection_tables
-from tokensieve.settings import ClusterSettings, SelectionSettings, TrainingSettings
+from tokensieve.settings import (
+    ClusterSettings,
+    S3Settings,
+    SelectionSettings,
+    TrainingSettings,
+)
 from tokensieve.storage import LocalStorage
 from tokensieve.training import StepMethod, StoredEvidence, TrainingData
 
@@ -94,7 +100,7 @@ def tiny_step(
     weights = [int(token < kept) for kept in STEP_KEPT for token in range(3)]
     corpus = make_corpus(storage, [samples[:4], samples[4:]])
     selection = make_selection(corpus, [weights[:12], weights[12:]], keep_empty=keep_empty)
-    spec = model_spec(init, "float32", on_gpu=False)
+    spec = model_spec(ModelPlace(init, S3Settings()), "float32", on_gpu=False)
     step = training_step(selection, corpus, spec, settings, ClusterSettings())
     step.artifact.declare()
     return step
@@ -125,7 +131,7 @@ def tiny_chosen_step(
         decision = selector.decide(evidence)
         made.publish(number, *selection_tables(evidence.shard, decision, selection.keep_empty))
     made.commit()
-    spec = model_spec(init, "float32", on_gpu=False)
+    spec = model_spec(ModelPlace(init, S3Settings()), "float32", on_gpu=False)
     step = training_step(made, corpus, spec, settings, ClusterSettings())
     step.artifact.declare()
     return step

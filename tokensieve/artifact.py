@@ -219,14 +219,9 @@ class Artifact:
             raise self._damaged(shard, error) from None
         self._check(self._receipt_name(shard), "num_bytes", file.num_bytes, num_bytes)
 
-    def folder(self, receipt: Receipt, name: str) -> Path:
-        """Return a directory on this machine with a folder of the receipt, not to be changed.
-
-        Its files are not verified.
-        """
-        hashes = folder_hashes(receipt, name)
-        files = [self.storage.local(f"{self._folder_key(name, hashes)}/{each}") for each in hashes]
-        return files[0].parents[next(iter(hashes)).count("/")]
+    def folder(self, receipt: Receipt, name: str) -> str:
+        """Return where a folder of the receipt lies: a directory, or an s3:// address."""
+        return self.storage.place(self._folder_key(name, folder_hashes(receipt, name)))
 
     def _damaged(self, shard: int, error: DamagedError) -> DamagedError:
         here = self.storage.place(self.key)

@@ -15,7 +15,7 @@ import pyarrow.types as types
 
 from tokensieve.corpus import Bools, Float32s, Int64s, Shard
 from tokensieve.errors import InputError, shortened
-from tokensieve.ingest.opening import open_regular, reading
+from tokensieve.ingest.opening import Place, open_regular, reading
 from tokensieve.ingest.parquet import check_ending, checked_file
 from tokensieve.storage import sha256_hex
 
@@ -28,7 +28,7 @@ _BATCH_ROWS = 4096
 class ExternalScores:
     """The numbers of a file, whole in memory."""
 
-    path: str
+    path: Place
     sha256: str
     """Of the very bytes that the numbers were read from."""
     column: str
@@ -61,14 +61,14 @@ class ExternalScores:
         return value_L
 
 
-def read_external(path: str) -> ExternalScores:
+def read_external(path: Place) -> ExternalScores:
     """Return the numbers of a Parquet file: `sample_id`, and one column of lists of floats.
 
     Its other columns are not read. Raises InputError for a file that cannot be read or has other
     columns than these, and for an id that is missing or stands twice.
     """
     with open_regular(path) as opened, reading(path):
-        data = opened.read()  # at once: what is hashed is what is read
+        data = opened.readall()  # at once: what is hashed is what is read
     check_ending(path, len(data), data)
     with reading(path):
         file = checked_file(path, pa.BufferReader(data))
@@ -129,7 +129,7 @@ def num_unknown_samples(external: ExternalScores, totals: Mapping[str, int]) -> 
     return len(external.rows) - totals["known_samples"]
 
 
-def _score_column(path: str, schema: pa.Schema) -> str:
+def _score_column(path: Place, schema: pa.Schema) -> str:
     """Return the name of the only column of lists of floats."""
     for name in schema.names:
         if schema.names.count(name) > 1:
@@ -145,7 +145,7 @@ def _score_column(path: str, schema: pa.Schema) -> str:
     return str(found[0])
 
 
-def _check_ids(path: str, schema: pa.Schema) -> None:
+def _check_ids(path: Place, schema: pa.Schema) -> None:
     if _ID not in schema.names:
         told = shortened(", ".join(schema.names), 200)
         raise InputError(f"{path}: has no column {_ID}; found {told}. Name the samples in one.")
@@ -164,7 +164,9 @@ def _is_float_list(type: pa.DataType) -> bool:
     return bool(is_list and types.is_floating(type.value_type))
 
 
-def _lists(path: str, file: pq.ParquetFile, column: str) -> tuple[dict[str, int], Int64s, Float32s]:
+def _lists(
+    path: Place, file: pq.ParquetFile, column: str
+) -> tuple[dict[str, int], Int64s, Float32s]:
     """Return the row of each sample that has a list, and lengths_M and values_V of the lists."""
     rows: dict[str, int] = {}
     without_list: list[str] = []
@@ -180,7 +182,7 @@ def _lists(path: str, file: pq.ParquetFile, column: str) -> tuple[dict[str, int]
     return rows, np.concatenate(lengths), np.concatenate(values)
 
 
-def _new_ids(path: str, rows: dict[str, int], ids: pa.Array) -> list[str]:
+def _new_ids(path: Place, rows: dict[str, int], ids: pa.Array) -> list[str]:
     """Add the next rows by their ids, which are returned; InputError for one that cannot be."""
     added = []
     for value in ids:
@@ -195,7 +197,7 @@ def _new_ids(path: str, rows: dict[str, int], ids: pa.Array) -> list[str]:
     return added
 
 
-def _text(path: str, row: int, value: pa.Scalar) -> str:
+def _text(path: Place, row: int, value: pa.Scalar) -> str:
     if not value.is_valid:
         raise InputError(f"{path}:{row + 1}:{_ID}: is null. Name the sample.")
     try:

@@ -1,6 +1,7 @@
 """The train flow end to end: on a selection of a cleaning, alone and with two processes."""
 
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -64,12 +65,13 @@ def model_of(workspace, summary):
 
 def weights_of(workspace, summary) -> dict[str, torch.Tensor]:
     model = model_of(workspace, summary)
-    return load_file(model.folder(model.required_receipt(0), "model") / "model.safetensors")
+    folder = Path(model.folder(model.required_receipt(0), "model"))
+    return load_file(folder / "model.safetensors")
 
 
 def test_the_trained_model_is_a_model_like_any_other(trained, cleaned, models):
     model = model_of(cleaned[0], trained)
-    path = str(model.folder(model.required_receipt(0), "model"))
+    path = model.folder(model.required_receipt(0), "model")
 
     assert trained.places["model"] == path
     assert load_model(path, "float32", 0).num_parameters() == (

@@ -52,7 +52,7 @@ def tree(storage: LocalStorage) -> dict[str, bytes]:
 def test_a_folder_lies_there_as_it_was_with_all_that_is_nested_in_it(storage):
     model = publish(storage)
 
-    folder = model.folder(model.required_receipt(0), "model")
+    folder = Path(model.folder(model.required_receipt(0), "model"))
 
     assert {
         path.relative_to(folder).as_posix(): path.read_bytes()
@@ -65,7 +65,7 @@ def test_a_folder_is_named_by_all_of_its_content(storage):
     model = publish(storage)
 
     hashes = {name: sha256_hex(data) for name, data in FILES.items()}
-    assert model.folder(model.required_receipt(0), "model") == storage.path(
+    assert model.folder(model.required_receipt(0), "model") == storage.place(
         f"{model.key}/model-{content_id(hashes)}"
     )
 
@@ -84,8 +84,9 @@ def test_several_folders_lie_side_by_side(storage):
     model = publish(storage, adapter={"adapter.json": b"{}"})
     receipt = model.required_receipt(0)
 
-    assert model.folder(receipt, "adapter").name.startswith("adapter-")
-    assert [path.name for path in model.folder(receipt, "adapter").iterdir()] == ["adapter.json"]
+    folder = Path(model.folder(receipt, "adapter"))
+    assert folder.name.startswith("adapter-")
+    assert [path.name for path in folder.iterdir()] == ["adapter.json"]
     assert model.read_table(receipt, "steps").equals(STEPS)
 
 
@@ -112,7 +113,7 @@ def test_of_two_writers_the_first_receipt_stands_and_no_file_is_mixed_with_anoth
     second = publish(storage, {**FILES, "weights.safetensors": b"x" * 1000})
 
     assert second.required_receipt(0) == before
-    assert (first.folder(before, "model") / "weights.safetensors").read_bytes() == b"w" * 1000
+    assert Path(first.folder(before, "model"), "weights.safetensors").read_bytes() == b"w" * 1000
     assert len(list(storage.path(first.key).glob("model-*"))) == 2
     assert Verification(storage).damages == []
 
@@ -191,5 +192,5 @@ def test_a_model_that_was_moved_with_its_workspace_is_still_whole(storage, tmp_p
     moved = Artifact(LocalStorage(tmp_path / "moved"), "models", PLAN)
 
     assert moved.required_receipt(0).counts == {"tokens": 3}
-    assert moved.folder(moved.required_receipt(0), "model").is_dir()
+    assert Path(moved.folder(moved.required_receipt(0), "model")).is_dir()
     assert moved.id == model.id

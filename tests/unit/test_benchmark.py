@@ -2,7 +2,7 @@
 
 import json
 import math
-from pathlib import Path
+import shutil
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ from tokensieve.planning import (
     noisy_corpus,
     plan_compare,
 )
-from tokensieve.settings import BenchmarkSettings
+from tokensieve.settings import BenchmarkSettings, S3Settings
 
 
 def test_auroc_counts_pairs_and_half_of_the_ties():
@@ -183,7 +183,7 @@ def test_every_format_of_a_conversation_can_be_planted_into(tmp_path):
     path = tmp_path / "drop.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
-    records, num_others = plantable_records(take_inventory((str(path),), "train"))
+    records, num_others = plantable_records(take_inventory((str(path),), "train", S3Settings()))
 
     assert num_others == 2
     assert [record["id"] == "a" for record in records] == [True, False]
@@ -196,7 +196,7 @@ def test_a_drop_without_a_conversation_is_refused(tmp_path):
     path.write_text(json.dumps({"input_ids": [1, 2], "labels": [-100, 2]}) + "\n")
 
     with pytest.raises(InputError, match=r"drop\.jsonl: hold no conversation"):
-        plantable_records(take_inventory((str(path),), "train"))
+        plantable_records(take_inventory((str(path),), "train", S3Settings()))
 
 
 def benchmark_settings(inputs, **changes):
@@ -205,9 +205,17 @@ def benchmark_settings(inputs, **changes):
     return BenchmarkSettings(**values | {"arms": ("full", "random", "oracle")} | changes)
 
 
+def noisy_copy(inputs):
+    """The drop, put where a noisy copy of it would be."""
+    directory = inputs.directory / "workspace/noise/id"
+    directory.mkdir(parents=True)
+    shutil.copy(inputs.drop, directory / "drop.jsonl")
+    return NoisyDrop("id")
+
+
 def test_numbers_of_ones_own_are_refused_by_all_that_looks_at_the_settings(tmp_path):
     inputs = make_inputs(tmp_path)
-    noisy = NoisyDrop(tmp_path / "noisy.jsonl", tmp_path / "where.jsonl")
+    noisy = NoisyDrop("id")
     numbers = {"external": {"rule": "positive"}}
 
     for changes in ({"arms": ("full", "external@0.3")}, {"parameters": numbers}):
@@ -231,7 +239,7 @@ def test_it_is_told_which_random_is_missing_and_that_the_reference_has_seen_what
     tmp_path,
 ):
     inputs = make_inputs(tmp_path)
-    noisy = NoisyDrop(Path(inputs.drop), Path(inputs.warmup))
+    noisy = noisy_copy(inputs)
     results = [*RESULTS[:6], result("sieve", 0, 1.9, kept=0.9)]
 
     for changes, is_warmed_up in (
@@ -255,9 +263,9 @@ def test_it_is_told_which_random_is_missing_and_that_the_reference_has_seen_what
 def test_the_noisy_corpus_is_that_of_the_comparison(tmp_path):
     inputs = make_inputs(tmp_path)
     settings = benchmark_settings(inputs, bottleneck="/no/model")
-    noisy = NoisyDrop(Path(inputs.drop), Path(inputs.warmup))
+    noisy = noisy_copy(inputs)
 
-    compared = compare_settings(settings, noisy, Path(inputs.warmup), 0)
+    compared = compare_settings(settings, noisy, noisy.drop, 0)
 
     corpus = noisy_corpus(settings, noisy).artifact
     assert plan_compare(compared, on_gpu=False).drop.id == corpus.id
@@ -269,16 +277,19 @@ def test_the_oracle_is_an_arm_of_numbers_made_elsewhere(tmp_path):
         files=(inputs.drop,),
         holdout=(inputs.holdout,),
         base=inputs.base,
+        workspace=str(tmp_path / "workspace"),
         arms=("full", "random", "oracle"),
         seeds=(3, 4),
         noise_rate=0.2,
     )
-    noisy = NoisyDrop(tmp_path / "noisy.jsonl", tmp_path / "where.jsonl")
+    noisy = NoisyDrop("id")
 
-    arms = compare_settings(settings, noisy, tmp_path / "marks", 4, ("random@0.95",))
+    arms = compare_settings(settings, noisy, noisy.marks("corpus"), 4, ("random@0.95",))
 
     assert arms.arms == ("full", "random", "external", "random@0.95")
     assert arms.seeds == (4,)
-    assert arms.files == (str(tmp_path / "noisy.jsonl"),)
-    assert (arms.external, arms.holdout) == (str(tmp_path / "marks"), settings.holdout)
+    planted = tmp_path / "workspace/noise/id"
+    assert arms.files == (str(planted / "drop.jsonl"),)
+    marks = str(planted / "marks-corpus.parquet")
+    assert (arms.external, arms.holdout) == (marks, settings.holdout)
     assert arms.parameters == {"external": {"rule": "positive"}}

@@ -14,6 +14,7 @@ from datasets import Dataset, DatasetDict, Features, Value
 
 from tokensieve.errors import InputError
 from tokensieve.ingest import Inventory, Row, RowReader, take_inventory
+from tokensieve.settings import S3Settings
 
 datasets.disable_progress_bars()
 
@@ -28,7 +29,7 @@ def saved(tmp_path: Path) -> Path:
 
 
 def inventory_of(path: Path | str, split: str = "train") -> Inventory:
-    return take_inventory([str(path)], split)
+    return take_inventory([str(path)], split, S3Settings())
 
 
 def rows_of(inventory: Inventory) -> list[Row]:
@@ -65,7 +66,7 @@ def test_datasets_of_the_same_name_are_different_sources(tmp_path: Path):
     Dataset.from_list(ROWS[:8]).save_to_disk(tmp_path / "x" / "sums", num_shards=2)
     Dataset.from_list(ROWS[8:]).save_to_disk(tmp_path / "y" / "sums")
     folders = [str(tmp_path / name / "sums") for name in ("x", "y")]
-    files = take_inventory(folders, "train").files
+    files = take_inventory(folders, "train", S3Settings()).files
     assert [file.source for file in files] == ["x/sums", "x/sums", "y/sums"]
 
 

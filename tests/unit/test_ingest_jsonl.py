@@ -25,6 +25,7 @@ from tokensieve.ingest import Inventory, Row, RowReader, read_rows, take_invento
 from tokensieve.ingest.lines import HashedFile
 from tokensieve.ingest.records import RowProblem
 from tokensieve.ingest.strict_json import parse_object
+from tokensieve.settings import S3Settings
 
 GOOD = b'{"prompt":"q","completion":"a"}\n'
 
@@ -36,7 +37,7 @@ def write(directory: Path, data: bytes, name: str = "drop.jsonl") -> str:
 
 
 def inventory_of(*paths: str) -> Inventory:
-    return take_inventory(paths, "train")
+    return take_inventory(paths, "train", S3Settings())
 
 
 def rows_of(*paths: str) -> list[Row]:
@@ -234,8 +235,8 @@ def test_j49_one_row_is_one_shard(tmp_path: Path):
 
 
 def test_a_store_that_is_not_read_is_refused():
-    with pytest.raises(InputError, match="only local paths"):
-        inventory_of("s3://bucket/drop.jsonl")
+    with pytest.raises(InputError, match=r"'gs://bucket/drop\.jsonl': only paths, s3://"):
+        inventory_of("gs://bucket/drop.jsonl")
 
 
 # --- lines
@@ -364,9 +365,10 @@ def test_a_damaged_line_is_a_problem_or_an_object_and_never_a_crash(
 MEASURE = """
 import resource, sys
 from tokensieve.ingest import RowReader, take_inventory
-warm = take_inventory([sys.argv[2]], "train")
+from tokensieve.settings import S3Settings
+warm = take_inventory([sys.argv[2]], "train", S3Settings())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-inventory = take_inventory([sys.argv[1]], "train")
+inventory = take_inventory([sys.argv[1]], "train", S3Settings())
 with RowReader(inventory.files) as reader:
     rows = [row for shard in inventory.shards for piece in shard for row in reader.rows(piece)]
 grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
@@ -435,7 +437,9 @@ def test_the_inventory_is_a_function_of_the_files_alone(tmp_path: Path):
         (tmp_path / name).mkdir()
         write(tmp_path / name, GOOD * 9000)
         write(tmp_path / name, GOOD * 10, "more.jsonl")
-    one, two = (take_inventory([str(tmp_path / name)], "train") for name in ("one", "two"))
+    one, two = (
+        take_inventory([str(tmp_path / name)], "train", S3Settings()) for name in ("one", "two")
+    )
     assert one.shards == two.shards
     assert [file.name for file in one.files] == ["drop.jsonl", "more.jsonl"]
     assert [(f.name, f.source, f.sha256) for f in one.files] == [

@@ -16,6 +16,7 @@ import pytest
 from tokensieve.errors import InputError
 from tokensieve.ingest import Inventory, Row, RowReader, take_inventory
 from tokensieve.ingest.parquet import warn_of_joined_files
+from tokensieve.settings import S3Settings
 
 MESSAGES = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 GOOD = pa.table({"prompt": ["q", "r"], "completion": ["a", "b"]})
@@ -34,7 +35,7 @@ def write_bytes(directory: Path, data: bytes, name: str = "drop.parquet") -> str
 
 
 def inventory_of(*paths: str) -> Inventory:
-    return take_inventory(paths, "train")
+    return take_inventory(paths, "train", S3Settings())
 
 
 def rows_of(*paths: str) -> list[Row]:
@@ -146,9 +147,10 @@ def test_p06_the_joint_is_found_wherever_it_lies(tmp_path: Path):
 MEASURE = """
 import resource, sys
 from tokensieve.ingest import RowReader, take_inventory
-take_inventory([sys.argv[2]], "train")
+from tokensieve.settings import S3Settings
+take_inventory([sys.argv[2]], "train", S3Settings())
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-inventory = take_inventory([sys.argv[1]], "train")
+inventory = take_inventory([sys.argv[1]], "train", S3Settings())
 with RowReader(inventory.files) as reader:
     pieces = [piece for shard in inventory.shards for piece in shard]
     print(sum(len(row.value["prompt"]) for piece in pieces for row in reader.rows(piece)))

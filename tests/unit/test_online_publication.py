@@ -128,7 +128,7 @@ def test_what_was_chosen_is_counted_and_told(made):
     assert samples_lines(counts)[1] == (
         "  chosen at each step, in the last epoch: 7 of 15 tokens (46.7 %)"
     )
-    manifest = made[1].folder(made[1].required_receipt(0), "model") / "MANIFEST.json"
+    manifest = Path(made[1].folder(made[1].required_receipt(0), "model"), "MANIFEST.json")
     assert json.loads(manifest.read_bytes())["counts"] == counts
 
 

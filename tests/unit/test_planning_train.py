@@ -7,6 +7,7 @@ import pytest
 from tests.tiny_models import build_tiny_model
 from tests.tiny_plans import commit_corpus, commit_model, end_round, make_inputs
 from tokensieve.errors import InputError, SettingsError
+from tokensieve.models import ModelPlace
 from tokensieve.planning import (
     TrainPlan,
     check_train_given,
@@ -21,6 +22,7 @@ from tokensieve.settings import (
     ClusterSettings,
     EvaluationSettings,
     EvolveSettings,
+    S3Settings,
     ScoringSettings,
     TrainSettings,
 )
@@ -196,7 +198,7 @@ def test_a_model_of_the_workspace_is_given_by_its_id_or_its_directory(
         for init in (model.id, str(cleaned.storage.path(model.key)))
     ]
 
-    folder = str(model.folder(model.committed().receipts[0], "model"))
+    folder = model.folder(model.committed().receipts[0], "model")
     assert [plan.training.init.path for plan in plans] == [folder, folder]
     assert [plan.training.artifact.plan["init"] for plan in plans] == ["trained before"] * 2
 
@@ -278,7 +280,8 @@ def test_files_beside_the_weights_are_part_of_models_and_evaluations_and_not_of_
     other = shutil.copytree(given.base, tmp_path / "other")
     (other / "generation_config.json").write_text('{"temperature": 0.5}')
     corpus, cluster = cleaned.corpus.artifact, ClusterSettings()
-    specs = [model_spec(str(path), "float32", on_gpu=False) for path in (given.base, other)]
+    places = [ModelPlace(str(path), S3Settings()) for path in (given.base, other)]
+    specs = [model_spec(place, "float32", on_gpu=False) for place in places]
 
     scores = [scoring_step(corpus, "base", spec, ScoringSettings(), cluster) for spec in specs]
     answers = [evaluation_step(corpus, spec, EvaluationSettings(), cluster) for spec in specs]

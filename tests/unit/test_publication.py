@@ -71,7 +71,7 @@ def made(request, init, tmp_path_factory) -> tuple[TrainingStep, Artifact]:
 
 
 def folder(model: Artifact, name: str) -> Path:
-    return model.folder(model.required_receipt(0), name)
+    return Path(model.folder(model.required_receipt(0), name))
 
 
 def tree(storage: LocalStorage) -> dict[str, bytes]:

@@ -22,6 +22,7 @@ from tokensieve.ingest.quarantine import REJECTED_SCHEMA, check_quarantine, quar
 from tokensieve.ingest.records import Record, RowProblem
 from tokensieve.ingest.shard import BuiltShard, build_shard
 from tokensieve.models import load_tokenizer
+from tokensieve.settings import S3Settings
 from tokensieve.templates import load_template
 
 SHARED = Path(__file__).resolve().parents[2] / "../shared"
@@ -52,14 +53,16 @@ def write(directory: Path, *rows: Any, name: str = "drop.jsonl") -> str:
 
 
 def build(*paths: str, encoder: Any = None) -> list[BuiltShard]:
-    inventory = take_inventory(paths, "train")
+    inventory = take_inventory(paths, "train", S3Settings())
     with RowReader(inventory.files) as reader:
         return [build_shard(reader, p, encoder or ByteEncoder()) for p in inventory.shards]
 
 
 def duplicates_of(*paths: str) -> Duplicates:
     shards = build(*paths)
-    return find_duplicates([each.rows for each in shards], take_inventory(paths, "train").files)
+    return find_duplicates(
+        [each.rows for each in shards], take_inventory(paths, "train", S3Settings()).files
+    )
 
 
 def row(prompt: str = "ab", completion: str = "cde", **fields: Any) -> dict[str, Any]:
@@ -107,7 +110,7 @@ def test_rows_become_samples_in_order_and_everything_is_counted(tmp_path: Path):
 
 def test_j34_a_row_without_an_id_is_named_by_its_file_and_line(tmp_path: Path):
     path = write(tmp_path, b"", row(), row())
-    sha256 = take_inventory([path], "train").files[0].sha256
+    sha256 = take_inventory([path], "train", S3Settings()).files[0].sha256
     assert build(path)[0].shard.sample_ids == [f"{sha256[:12]}-2", f"{sha256[:12]}-3"]
 
 
@@ -115,7 +118,7 @@ def test_a_rejected_row_is_kept_with_its_place_and_its_bytes(tmp_path: Path):
     path = write(tmp_path, row(), b'{"prompt": "q"}', {"messages": []})
     [built] = build(path)
     assert built.rejected.schema == REJECTED_SCHEMA
-    file = take_inventory([path], "train").files[0]
+    file = take_inventory([path], "train", S3Settings()).files[0]
     first = len(json.dumps(row())) + 1
     assert built.rejected.to_pylist() == [
         {
@@ -208,7 +211,7 @@ def test_j32_the_same_id_and_content_is_skipped_in_any_shard(tmp_path: Path):
 def test_j32_duplicates_are_told_by_shard_and_row(tmp_path: Path):
     path = write(tmp_path, row(id="a"), row(id="b"))
     [built] = build(path)
-    files = take_inventory([path], "train").files
+    files = take_inventory([path], "train", S3Settings()).files
     assert find_duplicates([built.rows, built.rows], files).rows == {"1": [0, 1]}
 
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from tokensieve.errors import InputError
-from tokensieve.ingest.opening import file_size, kind_of, open_regular, reading
+from tokensieve.ingest.opening import Place, file_size, kind_of, open_native, open_regular, reading
 from tokensieve.ingest.tables import BATCH_ROWS, Batches, Table, columns_to_read
 
 _END = b"\xff\xff\xff\xff\0\0\0\0"
 
 
-def open_arrow(path: str) -> Table:
+def open_arrow(path: Place) -> Table:
     """Return the table in an Arrow stream; InputError if it is cut or its columns do not fit."""
     _check_end(path)
     with reading(path), _open(path) as stream:
@@ -20,11 +20,11 @@ def open_arrow(path: str) -> Table:
     return Table(schema, columns, _batches(path, columns))
 
 
-def _open(path: str) -> pa.RecordBatchStreamReader:
-    return pa.ipc.open_stream(pa.OSFile(path))
+def _open(path: Place) -> pa.RecordBatchStreamReader:
+    return pa.ipc.open_stream(open_native(path))
 
 
-def _batches(path: str, columns: list[str]) -> Callable[[int], Batches]:
+def _batches(path: Place, columns: list[str]) -> Callable[[int], Batches]:
     def read(row: int) -> Batches:
         start = 0
         for stored in _open(path):
@@ -37,7 +37,7 @@ def _batches(path: str, columns: list[str]) -> Callable[[int], Batches]:
     return read
 
 
-def _check_end(path: str) -> None:
+def _check_end(path: Place) -> None:
     """Raise InputError if the stream has no end mark: without it, a cut stream looks whole."""
     kind_of(path)  # says so if it is a Git LFS pointer or an error page
     size = file_size(path)

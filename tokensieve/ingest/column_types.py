@@ -6,6 +6,7 @@ import pyarrow as pa
 import pyarrow.types as types
 
 from tokensieve.errors import InputError, shortened
+from tokensieve.ingest.opening import Place
 
 NOTHING = "nothing"
 """What a column of nulls holds; it agrees with every kind."""
@@ -13,7 +14,7 @@ NOTHING = "nothing"
 _Fits = Callable[[pa.DataType], bool]
 
 
-def kind_of_column(path: str, name: str, type: pa.DataType) -> str:
+def kind_of_column(path: Place, name: str, type: pa.DataType) -> str:
     """Return in words what column `name` holds.
 
     Types that differ only in width or encoding are the same kind. Raises InputError for a type

@@ -5,15 +5,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokensieve.addresses import is_address
 from tokensieve.errors import InputError
 from tokensieve.ingest.arrow_stream import open_arrow
 from tokensieve.ingest.column_types import NOTHING, kind_of_column
 from tokensieve.ingest.directories import FoundFile, find_files
 from tokensieve.ingest.jsonl import scan
-from tokensieve.ingest.opening import kind_of
+from tokensieve.ingest.opening import Place, kind_of
 from tokensieve.ingest.parquet import open_parquet, warn_of_joined_files
 from tokensieve.ingest.pieces import Format, InputFile, Piece, Scan, pack
 from tokensieve.ingest.tables import Table, scan_table
+from tokensieve.settings.groups import S3Settings
+
+MAX_TOLD = 5
+"""Files that a message names."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +36,27 @@ class Inventory:
     """What the user should know before the run, one message each."""
 
 
-def take_inventory(paths: Sequence[str], split: str) -> Inventory:
-    """Return the inventory of what `paths` name: files, directories, `hf://name[:config]`.
+def take_inventory(paths: Sequence[str], split: str, s3: S3Settings) -> Inventory:
+    """Return the inventory of what `paths` name: files, directories, `s3://bucket/key`, reached as
+    `s3` says, `hf://name[:config]`.
+
+    Raises InputError for anything that cannot be read as it is, and for a drop without rows.
+    """
+    return inventory_of(*find_files(paths, split, s3))
+
+
+def inventory_of(found: Sequence[FoundFile], warnings: Sequence[str]) -> Inventory:
+    """Return the inventory of files that were found, with the warnings of finding them.
 
     Files are read whole, in bounded memory: JSONL once, tables once more for their hash. Raises
-    InputError for anything that cannot be read as it is, and for a drop without rows.
+    InputError as `take_inventory`.
     """
-    found, warnings = find_files(paths, split)
-    scanned = _Scanned(warnings)
+    scanned = _Scanned([*warnings])
     for file in found:
         scanned.add(file)
     scans = scanned.scans
     if not any(each.num_rows for each in scans):
-        raise InputError(f"{', '.join(paths)}: the drop has no rows. Are these the right files?")
+        raise InputError(f"{_told(found)}: the drop has no rows. Are these the right files?")
     return Inventory(
         files=_named(scanned),
         shards=pack([piece for each in scans for piece in each.pieces]),
@@ -60,9 +73,9 @@ class _Scanned:
         self.files: list[FoundFile] = []
         self.formats: list[Format] = []
         self.scans: list[Scan] = []
-        self.warnings = [*warnings]
-        self._seen: dict[str, str] = {}
-        self._columns: dict[str, tuple[str, str]] = {}
+        self.warnings = warnings
+        self._seen: dict[str, Place] = {}
+        self._columns: dict[str, tuple[str, Place]] = {}
         self._num_bytes = 0
 
     def add(self, file: FoundFile) -> None:
@@ -88,7 +101,7 @@ class _Scanned:
             return "parquet", self._scan_table(file.path, open_parquet(file.path))
         return "jsonl", scan(file.path, len(self.files), self._num_bytes)
 
-    def _scan_table(self, path: str, table: Table) -> Scan:
+    def _scan_table(self, path: Place, table: Table) -> Scan:
         """Scan a table whose columns hold the same as those of the tables before it."""
         for name in table.columns:
             kind = kind_of_column(path, name, table.schema.field(name).type)
@@ -102,8 +115,14 @@ class _Scanned:
         return scan_table(path, table, len(self.files), self._num_bytes)
 
 
+def _told(found: Sequence[FoundFile]) -> str:
+    """Return the paths of the files as a message can hold them."""
+    told = [str(file.path) for file in found[:MAX_TOLD]]
+    return ", ".join(told) + (f" and {len(found) - MAX_TOLD} more" if len(found) > MAX_TOLD else "")
+
+
 def _named(scanned: _Scanned) -> tuple[InputFile, ...]:
-    names = shortest_names([file.path for file in scanned.files])
+    names = shortest_names([str(file.path) for file in scanned.files])
     sources = _sources(scanned.files)
     together = zip(scanned.files, names, sources, scanned.formats, scanned.scans, strict=True)
     return tuple(
@@ -117,7 +136,7 @@ def _sources(files: Sequence[FoundFile]) -> list[str]:
 
     The files of one dataset have one source.
     """
-    owners = [str(Path(f.path).absolute().parent if f.is_stream else f.path) for f in files]
+    owners = [_owner(file) for file in files]
     kinds = dict(zip(owners, files, strict=True))
     names = dict(zip(kinds, shortest_names(list(kinds)), strict=True))
     bare = {owner: _bare(names[owner], file) for owner, file in kinds.items()}
@@ -126,6 +145,11 @@ def _sources(files: Sequence[FoundFile]) -> list[str]:
     unique = {o: bare[o] if same_bare[bare[o]] == 1 else names[o] for o in kinds}
     together = zip(owners, files, strict=True)
     return [f.source if same_source[f.source] == 1 else unique[owner] for owner, f in together]
+
+
+def _owner(file: FoundFile) -> str:
+    """Return the file, or the dataset that it is one of."""
+    return str(Path(str(file.path)).absolute().parent) if file.is_stream else str(file.path)
 
 
 def _bare(name: str, file: FoundFile) -> str:
@@ -138,7 +162,7 @@ def _bare(name: str, file: FoundFile) -> str:
 def shortest_names(paths: Sequence[str]) -> list[str]:
     """Return for each of these different paths its shortest end that no other one has."""
     names = [""] * len(paths)
-    parts = {n: Path(path).absolute().parts for n, path in enumerate(paths)}
+    parts = {n: _parts(path) for n, path in enumerate(paths)}
     length = 1
     while parts:
         ends = {n: "/".join(each[-length:]) for n, each in parts.items()}
@@ -149,3 +173,7 @@ def shortest_names(paths: Sequence[str]) -> list[str]:
                 del parts[n]
         length += 1
     return names
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return tuple(path.split("/")) if is_address(path) else Path(path).absolute().parts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tokensieve.errors import InputError
 from tokensieve.ingest.lines import BLANK, BYTE_ORDER_MARK, HashedFile, Line, Lines
-from tokensieve.ingest.opening import Kind, open_regular, refuse_strangers
+from tokensieve.ingest.opening import Kind, Place, open_regular, refuse_strangers
 from tokensieve.ingest.pieces import MAX_ROW_BYTES, Cutter, InputFile, Piece, Row, Scan, changed
 from tokensieve.ingest.records import RowProblem
 from tokensieve.ingest.strict_json import parse_object
@@ -42,7 +42,7 @@ class LineCursor:
         self._lines.close()
 
 
-def scan(path: str, file: int, bytes_before: int) -> Scan:
+def scan(path: Place, file: int, bytes_before: int) -> Scan:
     """Return the pieces and counts of a JSONL file, read once; InputError if it is not JSONL."""
     hashed = HashedFile(open_regular(path))
     lines = Lines(path, hashed)
@@ -78,7 +78,7 @@ def _row(line: Line) -> Row:
     return Row(line.number, line.offset, line.raw.rstrip(b"\r\n"), line.num_bytes, value, problem)
 
 
-def _check_head(path: str, lines: Lines) -> list[str]:
+def _check_head(path: Place, lines: Lines) -> list[str]:
     """Return warnings about the file's beginning; raise InputError if it is not JSONL at all."""
     head = lines.head().removeprefix(BYTE_ORDER_MARK)
     refuse_strangers(path, head[:64])
@@ -95,7 +95,7 @@ def _check_head(path: str, lines: Lines) -> list[str]:
         raise InputError(
             f"{path}:1: has old-Mac line ends (carriage returns). Convert it: tr '\\r' '\\n'"
         )
-    suffix = Path(path).suffix
+    suffix = Path(str(path)).suffix
     if suffix in _SUFFIXES.values() and suffix != _SUFFIXES.get(lines.kind):
         return [f"{path}: is named {suffix}, but its content is {lines.kind}"]
     return []
@@ -114,7 +114,7 @@ def _begins_array(first: bytes, is_whole: bool) -> bool:
     return False
 
 
-def _check_tail(path: str, line: Line | None) -> None:
+def _check_tail(path: Place, line: Line | None) -> None:
     """Raise InputError if the last line ends in the middle of a value: the file was cut."""
     if line is None or line.raw.endswith(b"\n") or line.is_blank:
         return

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from tokensieve.ingest.opening import Kind, kind_of, reading
+from tokensieve.ingest.opening import Kind, Place, kind_of, reading
 from tokensieve.ingest.pieces import MAX_EVIDENCE_BYTES, MAX_ROW_BYTES
 
 BLANK = b" \t\r\n"
@@ -38,7 +38,7 @@ class Line:
 class Lines:
     """The lines of one file, read forwards in bounded memory."""
 
-    def __init__(self, path: str, file: io.RawIOBase) -> None:
+    def __init__(self, path: Place, file: io.RawIOBase) -> None:
         """Read the open `file`, whatever its compression; `path` is its name."""
         self.path = path
         self.kind = kind_of(path)

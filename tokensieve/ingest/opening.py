@@ -1,5 +1,6 @@
-"""Open a path as what it is: a regular file, of a kind told by its first bytes, not its name."""
+"""Open a file as what it is: a regular file, of a kind told by its first bytes, not its name."""
 
+import hashlib
 import io
 import os
 import stat
@@ -12,7 +13,10 @@ from typing import Literal
 import pyarrow as pa
 
 from tokensieve.errors import InputError, shortened
+from tokensieve.objects import ObjectFile, S3Object
 
+Place = str | S3Object
+"""Where a file lies: a path of this machine, or an object on S3 as it was found."""
 Kind = Literal["plain", "gzip", "zstd", "parquet"]
 
 _KINDS: dict[bytes, Kind] = {
@@ -37,6 +41,7 @@ _STRANGERS = {
     b"\xfd7zXZ": "is an xz file. Unpack it, or compress it with gzip or zstd",
     b"ARROW1": "is an Arrow file. Give the directory that `save_to_disk` made, or Parquet",
 }
+_CHUNK = 1 << 20
 _FILE_TYPES = {
     stat.S_IFDIR: "a directory",
     stat.S_IFIFO: "a pipe",
@@ -46,8 +51,10 @@ _FILE_TYPES = {
 }
 
 
-def open_regular(path: str) -> io.FileIO:
+def open_regular(path: Place) -> io.RawIOBase:
     """Return the file, open and unbuffered; raise InputError at once if it is no regular file."""
+    if isinstance(path, S3Object):
+        return ObjectFile(path)
     with reading(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # pipes: no waiting
         kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
@@ -58,15 +65,22 @@ def open_regular(path: str) -> io.FileIO:
         return io.FileIO(descriptor)
 
 
-def kind_of(path: str) -> Kind:
+def open_native(path: Place) -> pa.NativeFile:
+    """Return the file as Arrow reads it, only a file of exactly this name."""
+    if isinstance(path, S3Object):
+        return pa.PythonFile(io.BufferedReader(ObjectFile(path), _CHUNK), mode="r")
+    return pa.OSFile(path)
+
+
+def kind_of(path: Place) -> Kind:
     """Return what the file's first bytes say; raise InputError if it holds no rows for us."""
     with open_regular(path) as file, reading(path):
-        head = file.read(64)
+        head = file.read(64) or b""
     for magic, kind in _KINDS.items():
         if head.startswith(magic):
             return kind
     refuse_strangers(path, head)
-    if Path(path).suffix == ".parquet":
+    if Path(str(path)).suffix == ".parquet":
         raise InputError(
             f"{path}: is not a complete Parquet file ({file_size(path)} bytes, beginning "
             f"{shortened(head[:60])}). Copy it again."
@@ -74,20 +88,29 @@ def kind_of(path: str) -> Kind:
     return "plain"
 
 
-def refuse_strangers(path: str, head: bytes) -> None:
+def refuse_strangers(path: Place, head: bytes) -> None:
     """Raise InputError if the first bytes are those of something that is not JSONL."""
     for magic, what in _STRANGERS.items():
         if head.startswith(magic):
             raise InputError(f"{path}:1: {what} (it begins {shortened(head[:60])}).")
 
 
-def file_size(path: str) -> int:
+def file_size(path: Place) -> int:
     """Return the file's size in bytes."""
+    if isinstance(path, S3Object):
+        return path.num_bytes
     return Path(path).stat().st_size
 
 
+def content_of(path: Place) -> tuple[int, str]:
+    """Return size and SHA-256 of the file."""
+    with open_regular(path) as file, reading(path):
+        digest = hashlib.file_digest(file, "sha256")
+        return file.tell(), digest.hexdigest()
+
+
 @contextmanager
-def reading(path: str) -> Iterator[None]:
+def reading(path: Place) -> Iterator[None]:
     """Turn what the system or Arrow says of an unreadable file into an InputError naming it."""
     try:
         yield

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokensieve.errors import InputError, shortened
-from tokensieve.ingest.opening import file_size, open_regular, reading
+from tokensieve.ingest.opening import Place, file_size, open_native, open_regular, reading
 from tokensieve.ingest.tables import BATCH_ROWS, Batches, Table, columns_to_read
 
 _MAX_FOOTER_BYTES = 64 << 20
@@ -18,16 +18,16 @@ _MAGIC = b"PAR1"
 _CHUNK = 1 << 20
 
 
-def open_parquet(path: str) -> Table:
+def open_parquet(path: Place) -> Table:
     """Return the table in a Parquet file; InputError if it is damaged, encrypted or excessive."""
     _check_footer(path)
     with reading(path):
-        schema = checked_file(path, pa.OSFile(path)).schema_arrow
+        schema = checked_file(path, open_native(path)).schema_arrow
         columns = columns_to_read(path, schema)
     return Table(schema, columns, _batches(path, columns))
 
 
-def checked_file(path: str, source: pa.NativeFile) -> pq.ParquetFile:
+def checked_file(path: Place, source: pa.NativeFile) -> pq.ParquetFile:
     """Return the Parquet file in `source`; InputError, of `path`, if it is of excessive shape.
 
     Whether it is whole is for the caller to find out before: `check_ending`.
@@ -38,7 +38,7 @@ def checked_file(path: str, source: pa.NativeFile) -> pq.ParquetFile:
     return file
 
 
-def warn_of_joined_files(path: str) -> list[str]:
+def warn_of_joined_files(path: Place) -> list[str]:
     """Return a warning if the file is Parquet files one after another: only one would be read.
 
     Its end mark is then followed by a start mark. (The offsets in the footer would tell too, but
@@ -58,16 +58,16 @@ def warn_of_joined_files(path: str) -> list[str]:
 
 def _open(source: pa.NativeFile) -> pq.ParquetFile:
     return pq.ParquetFile(
-        source,  # not a path: only a file of exactly this name
+        source,  # not a path: Arrow would take some for addresses
         page_checksum_verification=True,
         thrift_string_size_limit=_MAX_FOOTER_BYTES,
         thrift_container_size_limit=_MAX_FOOTER_BYTES,
     )
 
 
-def _batches(path: str, columns: list[str]) -> Callable[[int], Batches]:
+def _batches(path: Place, columns: list[str]) -> Callable[[int], Batches]:
     def read(row: int) -> Batches:
-        file = _open(pa.OSFile(path))
+        file = _open(open_native(path))
         sizes = [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)]
         starts = list(accumulate(sizes, initial=0))
         groups = [n for n in range(len(sizes)) if starts[n + 1] > row]
@@ -81,19 +81,19 @@ def _batches(path: str, columns: list[str]) -> Callable[[int], Batches]:
     return read
 
 
-def _check_limit(path: str, count: int, limit: int, what: str) -> None:
+def _check_limit(path: Place, count: int, limit: int, what: str) -> None:
     if count > limit:
         raise InputError(f"{path}: has {count} {what}; the limit is {limit}. Rewrite it.")
 
 
-def _check_footer(path: str) -> None:
+def _check_footer(path: Place) -> None:
     size = file_size(path)
     with open_regular(path) as file, reading(path):
         file.seek(max(size - _TAIL_BYTES, 0))
-        check_ending(path, size, file.read(_TAIL_BYTES))
+        check_ending(path, size, file.read(_TAIL_BYTES) or b"")
 
 
-def check_ending(path: str, size: int, ending: bytes) -> None:
+def check_ending(path: Place, size: int, ending: bytes) -> None:
     """Raise InputError if a file of this size and ending is no whole Parquet file we can read."""
     tail = ending[-_TAIL_BYTES:]
     if tail[4:] == b"PARE":

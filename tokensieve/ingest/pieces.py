@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from tokensieve.errors import InputError
+from tokensieve.ingest.opening import Place
 from tokensieve.ingest.records import RowProblem
 
 Format = Literal["jsonl", "parquet", "arrow"]
@@ -23,8 +24,8 @@ _SHARDS_OF_SMALL_INPUTS = 16
 class InputFile:
     """One file of a drop."""
 
-    path: str
-    """Where it lies on this machine."""
+    path: Place
+    """Where it lies, for every machine of the run."""
     name: str
     """The shortest end of the path that no other file of the drop has; the same everywhere."""
     source: str

@@ -1,6 +1,5 @@
 """Rows of Parquet and Arrow tables: which columns are read, of which types, and how."""
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import pyarrow as pa
 
 from tokensieve.errors import InputError, shortened
 from tokensieve.ingest.column_types import kind_of_column
-from tokensieve.ingest.opening import open_regular, reading
+from tokensieve.ingest.opening import Place, content_of, reading
 from tokensieve.ingest.pieces import MAX_ROW_BYTES, Cutter, InputFile, Piece, Row, Scan, changed
 from tokensieve.ingest.records import RowProblem, shape_of
 
@@ -35,11 +34,11 @@ class Table:
 class TableCursor:
     """Reads pieces of a table; those that follow each other cost one pass."""
 
-    def __init__(self, file: InputFile, open_table: Callable[[str], Table]) -> None:
+    def __init__(self, file: InputFile, open_table: Callable[[Place], Table]) -> None:
         """Open the file; InputError if its content is not what the inventory saw."""
         self._file = file
         self._stamp = _stamp(file.path)
-        if _content(file.path)[1] != file.sha256:
+        if isinstance(file.path, str) and content_of(file.path)[1] != file.sha256:
             raise changed(file, 1)
         self._table = open_table(file.path)
         self._num_unread = len(self._table.schema) - len(self._table.columns)
@@ -87,9 +86,9 @@ class TableCursor:
         self._position = position
 
 
-def scan_table(path: str, table: Table, file: int, bytes_before: int) -> Scan:
+def scan_table(path: Place, table: Table, file: int, bytes_before: int) -> Scan:
     """Return the pieces and counts of a table, from one pass over its rows."""
-    num_bytes, sha256 = _content(path)
+    num_bytes, sha256 = content_of(path)
     cutter = Cutter(file, bytes_before)
     end = 0
     with reading(path):
@@ -101,7 +100,7 @@ def scan_table(path: str, table: Table, file: int, bytes_before: int) -> Scan:
     return Scan(num_bytes, sha256, cutter.pieces, end)
 
 
-def columns_to_read(path: str, schema: pa.Schema) -> list[str]:
+def columns_to_read(path: Place, schema: pa.Schema) -> list[str]:
     """Return the names of the columns that rows are made of; InputError if they cannot be."""
     for each in schema:
         if isinstance(each.type, pa.BaseExtensionType) or b"ARROW:extension:name" in (
@@ -116,7 +115,7 @@ def columns_to_read(path: str, schema: pa.Schema) -> list[str]:
     return _columns_of_shape(path, schema)
 
 
-def _columns_of_shape(path: str, schema: pa.Schema) -> list[str]:
+def _columns_of_shape(path: Place, schema: pa.Schema) -> list[str]:
     try:
         shape = shape_of(dict.fromkeys(schema.names, True))
     except RowProblem as problem:
@@ -163,15 +162,13 @@ def _bad_column(batch: pa.RecordBatch) -> str:
     raise AssertionError("one of the columns is bad")
 
 
-def _content(path: str) -> tuple[int, str]:
-    """Return size and SHA-256 of the file."""
-    with open_regular(path) as file, reading(path):
-        digest = hashlib.file_digest(file, "sha256")
-        return file.tell(), digest.hexdigest()
+def _stamp(path: Place) -> tuple[int, ...]:
+    """Return what changes when somebody writes to the file while it is being read.
 
-
-def _stamp(path: str) -> tuple[int, int, int]:
-    """Return what changes when somebody writes to the file while it is being read."""
+    Of an object on S3 nothing can: each read of it is of what was found.
+    """
+    if not isinstance(path, str):
+        return ()
     with reading(path):
         found = Path(path).stat()
         return found.st_ino, found.st_size, found.st_mtime_ns

@@ -30,7 +30,14 @@ def fingerprint_of_files(hashes: Mapping[str, str]) -> str:
 
 def companions_fingerprint(path: str) -> str:
     """Return the SHA-256 (64 hex digits) of the names and bytes of a model's companions."""
-    return sha256_hex(canonical_json(_hashes(Path(path), companions(path))))
+    return companions_of_files(_hashes(Path(path), companions(path)))
+
+
+def companions_of_files(hashes: Mapping[str, str]) -> str:
+    """Return the `companions_fingerprint` of a directory whose files have these SHA-256, by name
+    below it.
+    """
+    return sha256_hex(canonical_json({n: h for n, h in hashes.items() if _is_companion(n)}))
 
 
 def companions(path: str) -> list[str]:
@@ -39,11 +46,15 @@ def companions(path: str) -> list[str]:
     They say how it is spoken to and how it answers: tokenizer, chat templates, generation settings.
     Its scores do not depend on them.
     """
-    root = Path(path)
-    beside = [file for file in root.glob("*") if file.suffix in _COMPANIONS]
-    beside = [file for file in beside if file.name not in _NO_COMPANIONS]
-    files = [*beside, *root.glob(f"{_TEMPLATES}/**/*")]
-    return sorted(str(file.relative_to(root)) for file in files if file.is_file())
+    files = (file for file in Path(path).rglob("*") if file.is_file())
+    names = (file.relative_to(path).as_posix() for file in files)
+    return sorted(filter(_is_companion, names))
+
+
+def _is_companion(name: str) -> bool:
+    if "/" in name:
+        return name.startswith(f"{_TEMPLATES}/")
+    return Path(name).suffix in _COMPANIONS and name not in _NO_COMPANIONS
 
 
 def _is_decisive(name: str) -> bool:

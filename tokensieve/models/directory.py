@@ -42,7 +42,7 @@ def check_model_directory(path: str) -> None:
     files = list(_files(root))
     for file in files:
         _check_place(root, file)
-        _check_kind(file)
+        check_kind(str(file))
     _check_config(root)
     for file in files:
         if file.suffix.lower() == ".json":
@@ -92,9 +92,9 @@ def _check_place(root: Path, file: Path) -> None:
         raise InputError(f"{file}: is not a regular file. Delete it, or mend the link.")
 
 
-def _check_kind(file: Path) -> None:
-    """Refuse files by their name, without opening them."""
-    suffix = Path(f"x{file.name}").suffix.lower()  # x: the suffix of .gitignore is .gitignore
+def check_kind(file: str) -> None:
+    """Raise InputError for a file that no model needs, by its name, without opening it."""
+    suffix = Path(f"x{Path(file).name}").suffix.lower()  # x: the suffix of .gitignore is .gitignore
     if suffix in _PICKLES:
         raise InputError(
             f"{file}: may hold a pickle, which runs code when it is read. If it holds the weights, "

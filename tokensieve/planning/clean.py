@@ -5,7 +5,6 @@ from typing import Any
 
 from tokensieve.artifact import Artifact
 from tokensieve.ingest import Inventory
-from tokensieve.ingest.directories import find_files
 from tokensieve.methods import chosen_method
 from tokensieve.models import load_tokenizer
 from tokensieve.planning.evidence import (
@@ -13,14 +12,20 @@ from tokensieve.planning.evidence import (
     decisive_evidence,
     given_max_length,
     given_models,
-    given_paths,
+    given_places,
     plan_evidence,
     scorer_of,
     unused_lines,
 )
-from tokensieve.planning.models import ModelSpec
+from tokensieve.planning.models import ModelSpec, base_place
 from tokensieve.planning.room import check_room
-from tokensieve.planning.steps import CorpusStep, SelectionStep, corpus_step, selection_step
+from tokensieve.planning.steps import (
+    CorpusStep,
+    SelectionStep,
+    corpus_step,
+    look_for_files,
+    selection_step,
+)
 from tokensieve.runs import Round, Run
 from tokensieve.settings import CleanSettings
 from tokensieve.storage import Storage, open_storage
@@ -90,7 +95,8 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     method = chosen_method(settings.selection)
     models = given_models(settings, [method], on_gpu)
     length = given_max_length(settings, [method])
-    corpus = corpus_step(storage, settings.files, settings.base, settings.corpus, length, cluster)
+    base = base_place(settings)
+    corpus = corpus_step(storage, settings.files, base, settings.corpus, length, cluster)
     scorer = scorer_of(settings, models)
     evidence = plan_evidence([method], corpus.artifact, scorer)
     selection = selection_step(
@@ -117,10 +123,10 @@ def check_given(settings: CleanSettings) -> None:
     For people at a terminal: before a server is started, and before the input is read.
     """
     method = chosen_method(settings.selection)
-    given_paths(settings, [method])
-    load_template(settings.corpus.template, load_tokenizer(settings.base))
+    given_places(settings, [method])
+    load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, [method])
-    find_files([file for file in settings.files if "://" not in file], settings.corpus.split)
+    look_for_files(settings, settings.files)
 
 
 def _run(

@@ -7,7 +7,6 @@ from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.evaluation import check_pattern, check_tasks
-from tokensieve.ingest.directories import find_files
 from tokensieve.methods import METHODS, Method, chosen_method, find_method
 from tokensieve.models import load_tokenizer, resolved_dtype
 from tokensieve.parts import Part, part_of
@@ -18,14 +17,14 @@ from tokensieve.planning.evidence import (
     decisive_evidence,
     given_max_length,
     given_models,
-    given_paths,
+    given_places,
     models_of,
     plan_evidence,
     scorer_of,
     unused_lines,
 )
 from tokensieve.planning.evolve import HELD_OUT
-from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
+from tokensieve.planning.models import ModelSpec, base_place, model_spec, trained_spec
 from tokensieve.planning.room import num_committed, training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
@@ -38,6 +37,7 @@ from tokensieve.planning.steps import (
     decisive_evaluation,
     decisive_training,
     evaluation_step,
+    look_for_files,
     scoring_step,
     selection_step,
     training_step,
@@ -108,7 +108,7 @@ class ComparePlan:
         """
         self.storage.probe()
         num_left = _num_models(self.settings) - num_committed(self.storage, "models")
-        model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
+        model_bytes = training_bytes(self.base.model.path, num_left, self.settings.training)
         declare_run(self.run, self.corpora.values(), model_bytes)
 
 
@@ -139,7 +139,7 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
     methods = _checked_arms(settings)
     check_pattern(settings.evaluation)
     check_tasks(settings.evaluation)
-    base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
+    base = model_spec(base_place(settings), settings.scoring.dtype, on_gpu)
     models = given_models(settings, methods, on_gpu) | {"base": base}
     corpora = corpus_steps(settings, given_max_length(settings, methods))
     drop = corpora["drop"].artifact
@@ -152,12 +152,12 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
 def check_compare_given(settings: CompareSettings) -> None:
     """Raise what `plan_compare` would raise, as far as a second of looking can tell."""
     methods = _checked_arms(settings)
-    given_paths(settings, methods)
+    given_places(settings, methods)
     check_pattern(settings.evaluation)
-    load_template(settings.corpus.template, load_tokenizer(settings.base))
+    load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, methods)
     for files in (settings.files, settings.warmup, settings.holdout):
-        find_files([file for file in files if "://" not in file], settings.corpus.split)
+        look_for_files(settings, files)
 
 
 def plan_warmup(plan: ComparePlan) -> WarmupPlan | None:
@@ -181,8 +181,7 @@ def plan_arm_evidence(plan: ComparePlan, warmup: WarmupPlan | None) -> EvidenceP
     """Return what is made for the arms to look at; the warm-up is trained."""
     models = dict(plan.models)
     if warmup is not None:
-        dtype = plan.settings.scoring.dtype
-        models["reference"] = trained_spec(warmup.training.artifact, dtype, plan.on_gpu)
+        models["reference"] = _trained(plan, warmup.training.artifact)
     return plan_evidence(plan.methods, plan.drop, scorer_of(plan.settings, models))
 
 
@@ -248,6 +247,7 @@ def evolve_settings(plan: ComparePlan, seed: int) -> EvolveSettings:
         files=settings.files,
         base=settings.base,
         workspace=settings.workspace,
+        s3=settings.s3,
         cluster=settings.cluster,
         corpus=settings.corpus.model_copy(update={"max_length": max_length}),
         scoring=settings.scoring,
@@ -264,8 +264,7 @@ def plan_evaluation(plan: ComparePlan, model: str) -> tuple[ScoringStep, Evaluat
     Its loss always, its answers where there is a pattern for them or a task.
     """
     settings, holdout = plan.settings, plan.corpora["holdout"].artifact
-    artifact = load_artifact(plan.storage, "models", model)
-    spec = trained_spec(artifact, settings.scoring.dtype, plan.on_gpu)
+    spec = _trained(plan, load_artifact(plan.storage, "models", model))
     scoring = scoring_step(holdout, HELD_OUT, spec, settings.scoring, settings.cluster)
     evaluation = settings.evaluation
     if evaluation.answer_pattern is None and not evaluation.tasks:
@@ -290,6 +289,10 @@ def _training(plan: ComparePlan, selection: SelectionStep, seed: int) -> Trainin
     return training_step(
         selection.artifact, selection.corpus, plan.base.model, settings, plan.settings.cluster
     )
+
+
+def _trained(plan: ComparePlan, model: Artifact) -> ModelSpec:
+    return trained_spec(model, plan.settings.s3, plan.settings.scoring.dtype, plan.on_gpu)
 
 
 def _num_models(settings: CompareSettings) -> int:

@@ -6,14 +6,14 @@ needs are collected in one pass, and none that no method needs.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.errors import SettingsError
-from tokensieve.ingest.opening import open_regular
+from tokensieve.ingest.directories import one_file
+from tokensieve.ingest.opening import Place, content_of, open_regular
 from tokensieve.methods import Method
 from tokensieve.methods.method import CURRENT
-from tokensieve.models import check_model_directory
+from tokensieve.models import ModelPlace, check_model_directory
 from tokensieve.planning.models import (
     ModelSpec,
     check_different,
@@ -38,7 +38,6 @@ from tokensieve.settings import (
     ScoringSettings,
 )
 from tokensieve.sieve.copies import PLANTING
-from tokensieve.storage import file_sha256
 
 EXTERNAL = "external"
 """Role of numbers that were made elsewhere."""
@@ -54,7 +53,7 @@ class Scorer:
     """By role: `base`, `reference`, `harmful`, `bottleneck`, as far as given."""
     settings: ScoringSettings
     cluster: ClusterSettings
-    external: str | None = None
+    external: Place | None = None
     """File of numbers that were made elsewhere."""
 
 
@@ -64,7 +63,7 @@ class ExternalStep:
 
     artifact: Artifact
     corpus: Artifact
-    file: str
+    file: Place
 
 
 @dataclass(frozen=True)
@@ -121,9 +120,9 @@ def models_of(methods: Iterable[Method]) -> list[str]:
     return list(dict.fromkeys(roles))
 
 
-def given_paths(settings: ScoredSettings, methods: list[Method]) -> dict[str, str]:
-    """Return the directories of the models that the methods look at, and the base's; each looked
-    through. Raises SettingsError if one is not given, InputError if it cannot be used.
+def given_places(settings: ScoredSettings, methods: list[Method]) -> dict[str, ModelPlace]:
+    """Return where the models that the methods look at lie, and the base; each looked through.
+    Raises SettingsError if one is not given, InputError if it cannot be used.
     """
     given = {role: getattr(settings, role) for role in _MODELS}
     needed = models_of(methods)
@@ -135,21 +134,22 @@ def given_paths(settings: ScoredSettings, methods: list[Method]) -> dict[str, st
             raise SettingsError(f"--{name}: the method {method} needs this model")
     if any(EXTERNAL in method.roles for method in methods):
         open_regular(_external_file(settings)).close()
-    paths = {name: given[name] for name in dict.fromkeys(["base", *needed])}
-    for path in paths.values():
-        check_model_directory(path)
-    return paths
+    names = dict.fromkeys(["base", *needed])
+    places = {name: ModelPlace(given[name], settings.s3) for name in names}
+    for place in places.values():
+        check_model_directory(place.path)
+    return places
 
 
 def given_models(
     settings: ScoredSettings, methods: list[Method], on_gpu: bool
 ) -> dict[str, ModelSpec]:
     """Return the models that the methods look at by name, checked to belong together."""
-    paths, dtype = given_paths(settings, methods), settings.scoring.dtype
-    for name in paths.keys() - {"base"}:
-        check_pair(paths["base"], paths[name], settings.corpus.template)
-    needed = [name for name in models_of(methods) if name in paths]
-    specs = {name: model_spec(paths[name], dtype, on_gpu) for name in needed}
+    places, dtype = given_places(settings, methods), settings.scoring.dtype
+    for name in places.keys() - {"base"}:
+        check_pair(places["base"], places[name], settings.corpus.template)
+    needed = [name for name in models_of(methods) if name in places]
+    specs = {name: model_spec(places[name], dtype, on_gpu) for name in needed}
     check_compared(methods, specs)
     return specs
 
@@ -168,7 +168,8 @@ def given_max_length(settings: ScoredSettings, methods: Iterable[Method]) -> int
     """
     needed = dict.fromkeys(["base", *models_of(methods)])
     given = [getattr(settings, role) for role in needed]
-    return max_length(settings.corpus.max_length, [path for path in given if path])
+    places = [ModelPlace(address, settings.s3) for address in given if address]
+    return max_length(settings.corpus.max_length, places)
 
 
 def unused_lines(settings: ScoredSettings, methods: list[Method]) -> list[str]:
@@ -181,7 +182,8 @@ def unused_lines(settings: ScoredSettings, methods: list[Method]) -> list[str]:
 
 def scorer_of(settings: ScoredSettings | EvolveSettings, models: Mapping[str, ModelSpec]) -> Scorer:
     """Return how the settings have models run over a corpus."""
-    external = settings.external if isinstance(settings, ExternalSettings) else None
+    given = isinstance(settings, ExternalSettings) and settings.external is not None
+    external = _external_file(settings) if given else None
     return Scorer(models, settings.scoring, settings.cluster, external)
 
 
@@ -208,7 +210,7 @@ def decisive_evidence(
     if looks_at_attention(columns):
         decisive["attention_layer"] = settings.scoring.attention_layer
     if any(EXTERNAL in method.roles for method in methods):
-        decisive[EXTERNAL] = file_sha256(Path(_external_file(settings)))
+        _, decisive[EXTERNAL] = content_of(_external_file(settings))
     return decisive
 
 
@@ -244,19 +246,20 @@ def _plant_step(corpus: Artifact) -> PlantStep:
 
 def _external_step(corpus: Artifact, scorer: Scorer) -> ExternalStep:
     assert scorer.external is not None, "checked with what is given"
+    _, sha256 = content_of(scorer.external)
     plan = {
         "kind": "scores",
         "code": CODE_VERSION,
         "num_shards": corpus.num_shards,
         "corpus": corpus.id,
-        "file": file_sha256(Path(scorer.external)),
+        "file": sha256,
     }
     return ExternalStep(Artifact(corpus.storage, "scores", plan), corpus, scorer.external)
 
 
-def _external_file(settings: ScoredSettings | EvolveSettings) -> str:
+def _external_file(settings: ScoredSettings | EvolveSettings) -> Place:
     if not isinstance(settings, ExternalSettings) or settings.external is None:
         raise SettingsError(
             "--external: the method external needs a Parquet file of sample_id and numbers"
         )
-    return settings.external
+    return one_file(settings.external, settings.s3)

@@ -16,7 +16,6 @@ from typing import Any
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError
-from tokensieve.ingest.directories import find_files
 from tokensieve.methods import Method, chosen_method
 from tokensieve.methods.method import CURRENT
 from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
@@ -29,7 +28,13 @@ from tokensieve.planning.evidence import (
     plan_evidence,
     scorer_of,
 )
-from tokensieve.planning.models import ModelSpec, max_length, model_spec, trained_spec
+from tokensieve.planning.models import (
+    ModelSpec,
+    base_place,
+    max_length,
+    model_spec,
+    trained_spec,
+)
 from tokensieve.planning.room import training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
@@ -39,6 +44,7 @@ from tokensieve.planning.steps import (
     TrainingStep,
     corpus_steps,
     decisive_training,
+    look_for_files,
     scoring_step,
     selection_step,
     training_step,
@@ -86,7 +92,7 @@ class EvolvePlan:
         """
         self.storage.probe()
         num_left = self.run.num_rounds - len(self.run.finished_rounds(self.storage))
-        model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
+        model_bytes = training_bytes(self.base.model.path, num_left, self.settings.training)
         declare_run(self.run, self.corpora.values(), model_bytes, [self.base.artifact])
 
 
@@ -123,8 +129,9 @@ def plan_evolve(
     Nothing is written. Raises SettingsError and InputError.
     """
     method = _checked_method(settings)
-    base = model_spec(settings.base, settings.scoring.dtype, on_gpu)
-    corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [settings.base]))
+    place = base_place(settings)
+    base = model_spec(place, settings.scoring.dtype, on_gpu)
+    corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [place]))
     wanted = {*columns_of([method]).get("base", SCORE_COLUMNS), *base_columns}
     drop, columns = corpora["drop"].artifact, tuple(name for name in COLUMNS if name in wanted)
     scoring = scoring_step(drop, "base", base, settings.scoring, settings.cluster, columns)
@@ -135,11 +142,12 @@ def plan_evolve(
 def check_evolve_given(settings: EvolveSettings) -> None:
     """Raise what `plan_evolve` would raise, as far as a second of looking can tell."""
     _checked_method(settings)
-    check_model_directory(settings.base)
-    load_template(settings.corpus.template, load_tokenizer(settings.base))
-    max_length(settings.corpus.max_length, [settings.base])
+    base = base_place(settings)
+    check_model_directory(base.path)
+    load_template(settings.corpus.template, load_tokenizer(base.path))
+    max_length(settings.corpus.max_length, [base])
     for files in (settings.files, settings.warmup, settings.holdout):
-        find_files([file for file in files if "://" not in file], settings.corpus.split)
+        look_for_files(settings, files)
 
 
 def next_round(plan: EvolvePlan) -> RoundPlan | None:
@@ -178,7 +186,7 @@ def current_reference(plan: EvolvePlan, finished: list[FinishedRound]) -> ModelS
         if each.outcome is not None and each.outcome.promoted:
             assert each.round.model is not None, "a round of an evolving reference trains"
             model = load_artifact(plan.storage, "models", each.round.model)
-            return trained_spec(model, plan.settings.scoring.dtype, plan.on_gpu)
+            return _trained(plan, model)
     return plan.base.model
 
 
@@ -189,8 +197,7 @@ def held_out_steps(plan: EvolvePlan, round: RoundPlan) -> list[ScoringStep]:
     """
     if "holdout" not in plan.corpora:
         return []
-    dtype = plan.settings.scoring.dtype
-    trained = trained_spec(round.training.artifact, dtype, plan.on_gpu)
+    trained = _trained(plan, round.training.artifact)
     former = current_reference(plan, plan.run.finished_rounds(plan.storage)[: round.round.round])
     holdout, settings = plan.corpora["holdout"].artifact, plan.settings
     return [
@@ -242,6 +249,10 @@ def reason_to_stop(plan: EvolvePlan) -> str:
     if min(losses[-patience:]) < best_before:
         return ""
     return f"no gain in held-out loss in {patience} rounds (best: {best_before:.4f} nats)"
+
+
+def _trained(plan: EvolvePlan, model: Artifact) -> ModelSpec:
+    return trained_spec(model, plan.settings.s3, plan.settings.scoring.dtype, plan.on_gpu)
 
 
 def _place(plan: EvolvePlan, number: int) -> tuple[Part | None, Artifact]:

@@ -19,9 +19,8 @@ from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import content_id
 from tokensieve.errors import SettingsError
 from tokensieve.growth import Growth, growth_of
-from tokensieve.ingest.directories import find_files
 from tokensieve.methods import Method, chosen_method
-from tokensieve.models import check_model_directory, load_tokenizer, resolved_dtype
+from tokensieve.models import ModelPlace, check_model_directory, load_tokenizer, resolved_dtype
 from tokensieve.planning.declaring import declare_run
 from tokensieve.planning.evidence import (
     EvidencePlan,
@@ -33,6 +32,7 @@ from tokensieve.planning.evidence import (
 from tokensieve.planning.evolve import HELD_OUT
 from tokensieve.planning.models import (
     ModelSpec,
+    base_place,
     check_pair,
     max_length,
     model_spec,
@@ -47,6 +47,7 @@ from tokensieve.planning.steps import (
     corpus_step,
     corpus_steps,
     decisive_training,
+    look_for_files,
     scoring_step,
     selection_step,
     training_step,
@@ -97,7 +98,7 @@ class HardenPlan:
         """
         self.storage.probe()
         num_left = self.run.num_rounds - 1 - len(self.run.finished_rounds(self.storage))
-        model_bytes = training_bytes(self.settings.base, num_left, self.settings.training)
+        model_bytes = training_bytes(self.models["base"].path, num_left, self.settings.training)
         declare_run(self.run, self.corpora.values(), model_bytes)
 
 
@@ -145,27 +146,28 @@ def plan_harden(settings: EvolveSettings, on_gpu: bool) -> HardenPlan:
     Nothing is written. Raises SettingsError and InputError.
     """
     method, reference = _checked(settings)
-    check_model_directory(settings.base)
-    check_pair(settings.base, reference, settings.corpus.template)
-    dtype = settings.scoring.dtype
+    base, dtype = base_place(settings), settings.scoring.dtype
+    check_model_directory(base.path)
+    check_pair(base, reference, settings.corpus.template)
     models = {
-        "base": model_spec(settings.base, dtype, on_gpu),
+        "base": model_spec(base, dtype, on_gpu),
         "reference": model_spec(reference, dtype, on_gpu),
     }
     check_compared([method], models)
-    corpora = _corpora(settings, max_length(settings.corpus.max_length, [settings.base, reference]))
+    corpora = _corpora(settings, max_length(settings.corpus.max_length, [base, reference]))
     return HardenPlan(settings, on_gpu, corpora, models, _run(settings, corpora, models))
 
 
 def check_harden_given(settings: EvolveSettings) -> None:
     """Raise what `plan_harden` would raise, as far as a second of looking can tell."""
     _, reference = _checked(settings)
-    for path in (settings.base, reference):
-        check_model_directory(path)
-    load_template(settings.corpus.template, load_tokenizer(settings.base))
-    max_length(settings.corpus.max_length, [settings.base, reference])
+    base = base_place(settings)
+    for place in (base, reference):
+        check_model_directory(place.path)
+    load_template(settings.corpus.template, load_tokenizer(base.path))
+    max_length(settings.corpus.max_length, [base, reference])
     for files in (settings.files, settings.holdout, settings.harmful_data):
-        find_files([file for file in files if "://" not in file], settings.corpus.split)
+        look_for_files(settings, files)
 
 
 def next_harden_round(plan: HardenPlan) -> HardenRound | None:
@@ -198,7 +200,7 @@ def harmful_model(plan: HardenPlan, finished: list[FinishedRound]) -> ModelSpec:
     if not trained:
         return plan.models["base"]
     model = load_artifact(plan.storage, "models", trained[-1])
-    return trained_spec(model, plan.settings.scoring.dtype, plan.on_gpu)
+    return _trained(plan, model)
 
 
 def harmful_held_out_steps(plan: HardenPlan, round: HardenRound) -> list[ScoringStep]:
@@ -210,8 +212,7 @@ def harmful_held_out_steps(plan: HardenPlan, round: HardenRound) -> list[Scoring
         return []
     settings, holdout = plan.settings, plan.corpora["holdout"].artifact
     former = harmful_model(plan, plan.run.finished_rounds(plan.storage)[: round.round.round])
-    artifact = round.retraining.training.artifact
-    trained = trained_spec(artifact, settings.scoring.dtype, plan.on_gpu)
+    trained = _trained(plan, round.retraining.training.artifact)
     return [
         scoring_step(holdout, HELD_OUT, model, settings.scoring, settings.cluster)
         for model in (former, trained)
@@ -235,7 +236,11 @@ def harden_outcome(added: list[float] | None, losses: list[float]) -> Outcome:
     return Outcome(promoted=True, reason=reason, loss_before=before, loss_after=after)
 
 
-def _checked(settings: EvolveSettings) -> tuple[Method, str]:
+def _trained(plan: HardenPlan, model: Artifact) -> ModelSpec:
+    return trained_spec(model, plan.settings.s3, plan.settings.scoring.dtype, plan.on_gpu)
+
+
+def _checked(settings: EvolveSettings) -> tuple[Method, ModelPlace]:
     """Return the method and the reference; SettingsError if they, or the data, do not fit."""
     method = chosen_method(settings.selection)
     missing = set(method.roles) - {"base", "reference", HARMFUL}
@@ -256,12 +261,13 @@ def _checked(settings: EvolveSettings) -> tuple[Method, str]:
             f"--warmup: rounds of the method {method.name} have none. Give these files as harmful "
             "data, or leave them out."
         )
-    return method, settings.reference
+    return method, ModelPlace(settings.reference, settings.s3)
 
 
 def _corpora(settings: EvolveSettings, length: int) -> dict[str, CorpusStep]:
     storage, files = open_storage(settings.workspace, settings.s3), settings.harmful_data
-    harmful = corpus_step(storage, files, settings.base, settings.corpus, length, settings.cluster)
+    base, cluster = base_place(settings), settings.cluster
+    harmful = corpus_step(storage, files, base, settings.corpus, length, cluster)
     return corpus_steps(settings, length) | {HARMFUL: harmful}
 
 

@@ -12,16 +12,18 @@ from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.documents import content_id
 from tokensieve.evaluation import tasks_identity
 from tokensieve.ingest import Inventory, take_inventory
+from tokensieve.ingest.directories import HUB, find_files
 from tokensieve.methods import Method, chosen_method
 from tokensieve.methods.method import CURRENT
-from tokensieve.models import load_tokenizer, resolved_dtype, tokenizer_fingerprint
-from tokensieve.planning.models import ModelSpec
+from tokensieve.models import ModelPlace, load_tokenizer, resolved_dtype, tokenizer_fingerprint
+from tokensieve.planning.models import ModelSpec, base_place
 from tokensieve.ranking import Rule
 from tokensieve.scoring import ATTENTION_COLUMNS, device_batch_tokens
 from tokensieve.settings import (
     ClusterSettings,
     CompareSettings,
     CorpusSettings,
+    DropSettings,
     EvaluationSettings,
     EvolveSettings,
     Scope,
@@ -47,8 +49,8 @@ class CorpusStep:
 
     artifact: Artifact
     inventory: Inventory
-    base: str
-    """Directory of the model whose tokenizer and template are used."""
+    base: ModelPlace
+    """The model whose tokenizer and template are used."""
     settings: CorpusSettings
     cluster: ClusterSettings
 
@@ -128,14 +130,14 @@ class EvaluationStep:
 def corpus_step(
     storage: Storage,
     files: tuple[str, ...],
-    base: str,
+    base: ModelPlace,
     settings: CorpusSettings,
     max_length: int,
     cluster: ClusterSettings,
 ) -> CorpusStep:
     """Return how the files become a corpus; every file is read once, for its hash and its rows."""
-    inventory = take_inventory(files, settings.split)
-    tokenizer = load_tokenizer(base)
+    inventory = take_inventory(files, settings.split, base.s3)
+    tokenizer = load_tokenizer(base.path)
     template = load_template(settings.template, tokenizer)
     plan = {
         "kind": "corpora",
@@ -150,12 +152,18 @@ def corpus_step(
     return CorpusStep(Artifact(storage, "corpora", plan), inventory, base, settings, cluster)
 
 
+def look_for_files(settings: DropSettings, files: Iterable[str]) -> None:
+    """Raise InputError for files that are not there, as far as a second of looking can tell."""
+    nearby = [file for file in files if not file.startswith(HUB)]
+    find_files(nearby, settings.corpus.split, settings.s3)
+
+
 def corpus_steps(settings: EvolveSettings | CompareSettings, length: int) -> dict[str, CorpusStep]:
     """Return how the files become corpora, by role: `drop`, and `warmup` and `holdout` if given."""
     files = {"drop": settings.files, "warmup": settings.warmup, "holdout": settings.holdout}
-    storage = open_storage(settings.workspace, settings.s3)
+    storage, base = open_storage(settings.workspace, settings.s3), base_place(settings)
     return {
-        role: corpus_step(storage, given, settings.base, settings.corpus, length, settings.cluster)
+        role: corpus_step(storage, given, base, settings.corpus, length, settings.cluster)
         for role, given in files.items()
         if given
     }

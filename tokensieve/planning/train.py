@@ -8,12 +8,13 @@ from pathlib import Path
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.models import (
+    ModelPlace,
     check_model_directory,
     check_same_tokenizer,
     load_tokenizer,
     tokenizer_fingerprint,
 )
-from tokensieve.planning.models import ModelSpec, model_spec, trained_spec
+from tokensieve.planning.models import ModelSpec, base_place, model_spec, trained_spec
 from tokensieve.planning.room import check_room, training_bytes
 from tokensieve.planning.steps import TrainingStep, training_step
 from tokensieve.runs import Round, Run, load_run
@@ -60,7 +61,7 @@ def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
     selection = find_selection(storage, settings.selection)
     corpus = load_artifact(storage, "corpora", selection.plan["corpus"])
     init = _init(storage, settings, on_gpu)
-    _check_tokenizer(corpus, init.path)
+    _check_tokenizer(corpus, init)
     training = training_step(selection, corpus, init, settings.training, settings.cluster)
     round = Round(
         round=0,
@@ -84,7 +85,7 @@ def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
 def check_train_given(settings: TrainSettings) -> None:
     """Raise what `plan_train` would raise, as far as a second of looking can tell."""
     find_selection(open_storage(settings.workspace, settings.s3), settings.selection)
-    check_model_directory(settings.base)
+    check_model_directory(base_place(settings).path)
 
 
 def find_selection(storage: Storage, name: str) -> Artifact:
@@ -125,19 +126,21 @@ def _init(storage: Storage, settings: TrainSettings, on_gpu: bool) -> ModelSpec:
     precision = settings.training.precision
     id = Path(settings.init or "").name
     if _ID.fullmatch(id) and storage.exists(f"models/{id}/COMMIT.json"):
-        return trained_spec(load_artifact(storage, "models", id), precision, on_gpu)
-    init = model_spec(settings.init or settings.base, precision, on_gpu)
-    if settings.init:
-        check_same_tokenizer(settings.base, settings.init, with_chat_template=False)
+        return trained_spec(load_artifact(storage, "models", id), settings.s3, precision, on_gpu)
+    base = base_place(settings)
+    if settings.init is None:
+        return model_spec(base, precision, on_gpu)
+    init = model_spec(ModelPlace(settings.init, settings.s3), precision, on_gpu)
+    check_same_tokenizer(base.path, init.path, with_chat_template=False)
     return init
 
 
-def _check_tokenizer(corpus: Artifact, model: str) -> None:
+def _check_tokenizer(corpus: Artifact, model: ModelSpec) -> None:
     """Refuse a model whose tokenizer did not make the corpus: its ids would mean other texts."""
     whole = load_artifact(corpus.storage, "corpora", corpus.plan.get("of", corpus.id))
-    found = tokenizer_fingerprint(load_tokenizer(model), with_chat_template=False)
+    found = tokenizer_fingerprint(load_tokenizer(model.path), with_chat_template=False)
     if found != whole.plan["tokenizer"]:
         raise SettingsError(
-            f"{model}: has another tokenizer than the one that made the selection's corpus "
+            f"{model.place}: has another tokenizer than the one that made the selection's corpus "
             f"{whole.id}. Train the model that was the base of the run, or clean with this one."
         )
