@@ -1,9 +1,9 @@
 """Where each group's selection ends: exact order statistics of scores that stay on disk.
 
-The shards are read in passes, and only the boundary of each group is looked for. Until the keys
-that may be the boundary fit into memory, a pass splits the range they lie in into bins and goes on
-with one of them; a key has 64 bits, so this ends even if every score is the same. The result
-equals that of one stable sort of all scores.
+The shards are read in passes, and only the boundary of each group is looked for. A pass splits the
+range in which it lies into bins and goes on with one of them, until the keys inside fit into
+memory; a key has 64 bits, so this ends even if every score is the same. The result equals that of
+one stable sort of all scores.
 
 Shapes: C = candidates of a shard, G = groups, B = bins of a pass.
 """
@@ -18,7 +18,7 @@ from tokensieve.ranking import Rule, ScoredShard, UInt64s, per_candidate
 
 MAX_HELD = 1 << 22
 """How many keys, or bins, are held in memory: 16 bytes each, and a sort of them."""
-MAX_BIN_BITS = 16
+MAX_BIN_BITS = 20
 
 Reader = Callable[[int], ScoredShard]
 Keys = tuple[UInt64s, Int64s]
@@ -78,14 +78,15 @@ def find_thresholds(
     def shards() -> Iterator[Keys]:
         return (_keys(read(shard), rule, numbers) for shard in range(num_shards))
 
-    candidates_G, held = _counted(shards(), numbers, max_held)
+    count_GB, held = _counted(shards(), numbers, max_held)
+    candidates_G = count_GB.sum(axis=1)
     kept_G = rule.num_kept(candidates_G)
-    boundary = _whole_range(candidates_G, kept_G)
+    boundary = _into_bin(_whole_range(candidates_G, kept_G), count_GB)
     if held is None:
         while boundary.bits and boundary.num_inside > max_held:
             boundary = _narrowed(boundary, shards(), max_held)
-        if boundary.bits:
-            held = [boundary.inside(keys) for keys in shards()]
+    if boundary.bits:
+        held = [boundary.inside(keys) for keys in held or shards()]
     if held is not None:
         boundary = _exact(boundary, held)
     shard_G, ties_G = _last_ties(boundary, shards() if held is None else held)
@@ -110,17 +111,45 @@ def _keys(scored: ScoredShard, rule: Rule, numbers: dict[str, int]) -> Keys:
 def _counted(
     shards: Iterable[Keys], numbers: dict[str, int], max_held: int
 ) -> tuple[Int64s, list[Keys] | None]:
-    """Return the number of candidates of each group; and all keys, or None if they are too many."""
-    total_G = np.zeros(0, dtype=np.int64)
+    """Return count_GB, how many keys of each group are in each bin of the whole range of keys; and
+    all keys, or None if they are too many.
+    """
+    count_GB = np.zeros((0, 2), dtype=np.int64)
     held: list[Keys] | None = []
     for keys in shards:
-        count_G = np.bincount(keys[1], minlength=len(numbers))
-        count_G[: len(total_G)] += total_G
-        total_G = count_G
+        if len(count_GB) < len(numbers):
+            count_GB = _with_groups(count_GB, len(numbers), max_held)
+        bin_C = keys[0] >> np.uint64(64 - _num_bits(count_GB))
+        count_GB += _in_bins(bin_C, keys[1], count_GB)
         if held is not None:
             held.append(keys)
-            held = held if total_G.sum() <= max_held else None
-    return total_G, held
+            held = held if count_GB.sum() <= max_held else None
+    return count_GB, held
+
+
+def _with_groups(count_GB: Int64s, num_groups: int, max_held: int) -> Int64s:
+    """Return the counts with room for more groups, in wider bins if there would be too many."""
+    num_before, num_bins = len(count_GB), 1 << _bin_bits(num_groups, max_held)
+    wider_GB = np.zeros((num_groups, num_bins), dtype=np.int64)
+    if num_before:
+        wider_GB[:num_before] = count_GB.reshape(num_before, num_bins, -1).sum(axis=2)
+    return wider_GB
+
+
+def _bin_bits(num_groups: int, max_held: int) -> int:
+    """Return how many bits tell the bins of a group: as many as the memory has room for."""
+    return min(MAX_BIN_BITS, max(1, (max_held // num_groups).bit_length() - 1))
+
+
+def _num_bits(count_GB: Int64s) -> int:
+    """Return how many bits tell the bins that are counted."""
+    return int(count_GB.shape[1]).bit_length() - 1
+
+
+def _in_bins(bin_C: UInt64s, group_C: Int64s, count_GB: Int64s) -> Int64s:
+    """Return how many of the candidates are in each bin of each group, in the shape of count_GB."""
+    place_C = (group_C << _num_bits(count_GB)) + bin_C.astype(np.int64)
+    return np.bincount(place_C, minlength=count_GB.size).reshape(count_GB.shape)
 
 
 def _whole_range(candidates_G: Int64s, kept_G: Int64s) -> _Boundary:
@@ -138,21 +167,18 @@ def _whole_range(candidates_G: Int64s, kept_G: Int64s) -> _Boundary:
 def _narrowed(boundary: _Boundary, shards: Iterable[Keys], max_held: int) -> _Boundary:
     """Return the boundary in a range some bits narrower: as many as the memory has bins for."""
     num_groups = len(boundary.rank_G)
-    bin_bits = max(1, (max_held // num_groups).bit_length() - 1)
-    bin_bits = min(bin_bits, MAX_BIN_BITS, boundary.bits)
-    bits = boundary.bits - bin_bits
-    count_GB = np.zeros(num_groups << bin_bits, dtype=np.int64)
+    bin_bits = min(_bin_bits(num_groups, max_held), boundary.bits)
+    count_GB = np.zeros((num_groups, 1 << bin_bits), dtype=np.int64)
     for keys in shards:
         key_C, group_C = boundary.inside(keys)
-        bin_C = ((key_C - per_candidate(boundary.low_G, group_C)) >> np.uint64(bits)).astype(
-            np.int64
-        )
-        count_GB += np.bincount((group_C << bin_bits) + bin_C, minlength=len(count_GB))
-    return _into_bin(boundary, count_GB.reshape(num_groups, -1), bits)
+        above_C = key_C - per_candidate(boundary.low_G, group_C)
+        count_GB += _in_bins(above_C >> np.uint64(boundary.bits - bin_bits), group_C, count_GB)
+    return _into_bin(boundary, count_GB)
 
 
-def _into_bin(boundary: _Boundary, count_GB: Int64s, bits: int) -> _Boundary:
-    """Return the boundary in the bin, 2 ** bits keys wide, that holds each group's last kept."""
+def _into_bin(boundary: _Boundary, count_GB: Int64s) -> _Boundary:
+    """Return the boundary in that of its bins that holds each group's last kept key."""
+    bits = boundary.bits - _num_bits(count_GB)
     from_top_GB = np.cumsum(count_GB[:, ::-1], axis=1)[:, ::-1]  # in this bin and above
     active_G = boundary.rank_G > 0
     bin_G = (from_top_GB >= boundary.rank_G[:, None]).sum(axis=1) - 1

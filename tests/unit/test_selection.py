@@ -323,8 +323,8 @@ def num_reads(shards: list[ScoredShard], max_held: int) -> int:
 def test_no_more_keys_than_the_memory_bound_are_held():
     shards = [scored_of([[float(n) for n in range(1000)]]), scored_of([[-1.0] * 24])]
     assert num_reads(shards, max_held=1024) == 1  # all are held
-    assert num_reads(shards, max_held=1023) == 3  # count, 2 ** 9 bins, hold one bin's
-    assert num_reads([scored_of([[3.0] * 17])], max_held=16) == 18  # 16 times 4 bits: never fits
+    assert num_reads(shards, max_held=1023) == 2  # count in 2 ** 9 bins, hold one bin's
+    assert num_reads([scored_of([[3.0] * 17])], max_held=16) == 17  # 16 times 4 bits: never fits
 
 
 def test_thresholds_of_other_data_are_our_error():
