@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from rich.filesize import decimal
+
 from sql.index import update_index
 from tasks.status import is_running
 from tokensieve.errors import ConflictError
@@ -47,9 +49,11 @@ def _sorted_out(
 
 
 def _lines(storage: Storage, going: Sequence[Garbage], young: Sequence[Garbage]) -> list[str]:
+    if not going and not young:
+        return [f"{storage}: everything in it is needed"]
     lines = [f"{storage}: {_total(going)} that nothing needs"]
     lines += [
-        f"  {each.key:<38} {_megabytes(each.num_bytes):>12} {_days(each.age):>10}  {each.why}"
+        f"  {each.key:<38} {decimal(each.num_bytes):>10} {_days(each.age):>10}  {each.why}"
         for each in going[:_SHOWN]
     ]
     if len(going) > _SHOWN:
@@ -61,11 +65,7 @@ def _lines(storage: Storage, going: Sequence[Garbage], young: Sequence[Garbage])
 
 def _total(garbage: Sequence[Garbage]) -> str:
     num_files = sum(len(each.files) for each in garbage)
-    return f"{num_files:,} files, {_megabytes(sum(each.num_bytes for each in garbage))}"
-
-
-def _megabytes(num_bytes: int) -> str:
-    return f"{num_bytes / 1e6:,.2f} MB"
+    return f"{num_files:,} files, {decimal(sum(each.num_bytes for each in garbage))}"
 
 
 def _days(seconds: float) -> str:

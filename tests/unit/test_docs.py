@@ -18,7 +18,13 @@ from tokensieve.methods.facts import method_facts
 from tokensieve.methods.method import CURRENT
 from tokensieve.settings import CleanSettings
 
-DOCUMENTS = ["README.md", "docs/methods.md", "docs/architecture.md", "docs/deployment.md"]
+DOCUMENTS = [
+    "README.md",
+    "docs/methods.md",
+    "docs/architecture.md",
+    "docs/deployment.md",
+    "docs/operations.md",
+]
 METHODS = (ROOT / "docs/methods.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")

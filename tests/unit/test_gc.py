@@ -262,4 +262,4 @@ def test_the_command_lists_and_deletes(storage, capsys):
 
     assert shown.count(other.key) == 2
     assert "3.0 days" in shown
-    assert "0 files, 0.00 MB that nothing needs" in shown
+    assert "everything in it is needed" in shown
