@@ -10,8 +10,10 @@ from typing import Any
 
 from flows import flags
 from flows.commands import (
+    run_approve,
     run_benchmark,
     run_clean,
+    run_clean_drops,
     run_compare,
     run_demo,
     run_doctor,
@@ -29,6 +31,7 @@ from tokensieve import __version__
 from tokensieve.errors import ResourceError, TokensieveError
 from tokensieve.settings import (
     BenchmarkSettings,
+    CleanDropsSettings,
     CleanSettings,
     CompareSettings,
     EvolveSettings,
@@ -93,6 +96,7 @@ def parser() -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"tokensieve {__version__}")
     commands = whole.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_clean(commands)
+    _add_clean_drops(commands)
     _add_train(commands)
     _add_evolve(commands)
     _add_compare(commands)
@@ -115,6 +119,18 @@ def _add_clean(commands: Any) -> None:
     flags.add_selection(command, seed=True)
     flags.add_cluster(command)
     _tell_settings(command, CleanSettings, "laptop.toml")
+
+
+def _add_clean_drops(commands: Any) -> None:
+    purpose = "clean whatever is new at a place where drops arrive"
+    command = _command(commands, "clean-drops", run_clean_drops, purpose, "[LOCATION]")
+    flags.add_location(command)
+    flags.add_run(command)
+    flags.add_corpus(command)
+    flags.add_given(command, "the better model that shows what is learnable")
+    flags.add_selection(command, seed=True)
+    flags.add_cluster(command)
+    _tell_settings(command, CleanDropsSettings, "clean_drops.toml")
 
 
 def _add_train(commands: Any) -> None:
@@ -197,6 +213,9 @@ def _add_questions(commands: Any) -> None:
     purpose = "what each round of a run found, and how each arm did"
     history = _command(commands, "history", run_history, purpose, "RUN")
     history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
+    approve = _command(commands, "approve", run_approve, "release a drop that is held", "[DROP]")
+    purpose = "its name; without one, those that are held are listed"
+    approve.add_argument("drop", nargs="?", metavar="DROP", help=purpose)
     verify = _command(commands, "verify", run_verify, "check the hash of every published file")
     reclaim = _command(commands, "gc", run_gc, "find what no run needs, and remove it if told to")
     reclaim.add_argument("--delete", action="store_true", help="remove it; else it is only listed")
@@ -210,7 +229,7 @@ def _add_questions(commands: Any) -> None:
     doctor = _command(commands, "doctor", run_doctor, purpose)
     purpose = "a running cluster; unset: one is started on this machine"
     doctor.add_argument("--ray-address", metavar="HOST:PORT", help=purpose)
-    for command in (query, index, status, history, verify, reclaim, doctor):
+    for command in (query, index, status, history, approve, verify, reclaim, doctor):
         flags.add_workspace(command, "workspace")
 
 

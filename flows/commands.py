@@ -12,6 +12,7 @@ from typing import Any
 from flows.flags import given_s3, loaded
 from tokensieve.settings import (
     BenchmarkSettings,
+    CleanDropsSettings,
     CleanSettings,
     CompareSettings,
     EvolveSettings,
@@ -34,6 +35,26 @@ def run_clean(options: argparse.Namespace) -> None:
         from flows.clean import clean
 
         print(clean(settings))
+
+
+def run_clean_drops(options: argparse.Namespace) -> None:
+    """Clean what is new at a location. The flow's last task shows what became of it."""
+    settings = loaded(CleanDropsSettings, options)
+    from tokensieve.planning import check_drops_given
+
+    check_drops_given(settings)
+    with _prefect():
+        from flows.clean_drops import clean_drops
+
+        clean_drops(settings)
+
+
+def run_approve(options: argparse.Namespace) -> None:
+    """Release a drop that alarms held back, or tell which are."""
+    from tasks.approval import approve_drop, describe_held
+
+    storage = _workspace(options)
+    print(approve_drop(storage, options.drop) if options.drop else describe_held(storage))
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -124,10 +145,14 @@ def run_methods(options: argparse.Namespace) -> None:
 
 
 def run_status(options: argparse.Namespace) -> None:
-    """Tell of every run."""
+    """Tell of every run and drop."""
+    from tasks.approval import describe_drops
     from tasks.status import NUM_SHOWN, describe_runs
 
-    print(describe_runs(_workspace(options), None if options.all else NUM_SHOWN))
+    storage = _workspace(options)
+    print(describe_runs(storage, None if options.all else NUM_SHOWN))
+    if drops := describe_drops(storage):
+        print(f"\n{drops}")
 
 
 def run_history(options: argparse.Namespace) -> None:

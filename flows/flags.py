@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from tokensieve.settings import S3Settings, Settings, checked
 
 _Settings = TypeVar("_Settings", bound=Settings)
-_NUMBERS: dict[str, type] = {"N": int, "RATE": float, "SHARE": float}
+_NUMBERS: dict[str, type] = {"MINUTES": float, "N": int, "RATE": float, "SHARE": float}
 """What a flag's value is, by the word that stands for it; text by any other word."""
 
 
@@ -40,6 +40,8 @@ def tell_defaults(command: argparse.ArgumentParser, settings: type[Settings]) ->
         field = fields.get(place.rpartition(".")[2])
         if field is None or field.is_required() or field.default in (None, (), {}):
             continue
+        if field.default is False:  # the flag itself says what else there is
+            continue
         default = field.default
         text = " ".join(map(str, default)) if isinstance(default, tuple) else str(default)
         flag.help = f"{flag.help} (default: {text})"
@@ -51,16 +53,40 @@ def add_drop(command: argparse.ArgumentParser, trains: bool) -> None:
     """
     purpose = "JSONL, Parquet, dataset directories, or hf://name"
     command.add_argument("files", nargs="*", metavar="FILE", help=purpose)
+    group = add_corpus(command)
+    if trains:
+        _add_files(group, "--holdout", "never trained on; models are judged by their loss on it")
+        purpose = "what the first reference is trained on; unset: the first part of the drop"
+        _add_files(group, "--warmup", purpose)
+
+
+def add_corpus(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add how the rows of a drop become samples; return the group, for more about the drop."""
     group = command.add_argument_group("the drop")
     purpose = "model (its own), tulu, chatml, alpaca, plain, or a Jinja file"
     _add(group, "--template", "corpus.template", "NAME", purpose)
     _add(group, "--split", "corpus.split", "NAME", "which split of a dataset that has several")
     purpose = "bad rows that are accepted, as a share of all"
     _add(group, "--max-quarantine", "corpus.max_quarantine", "SHARE", purpose)
-    if trains:
-        _add_files(group, "--holdout", "never trained on; models are judged by their loss on it")
-        purpose = "what the first reference is trained on; unset: the first part of the drop"
-        _add_files(group, "--warmup", purpose)
+    return group
+
+
+def add_location(command: argparse.ArgumentParser) -> None:
+    """Add where drops arrive, when one is cleaned, and what becomes of it."""
+    purpose = "a directory, or s3://bucket/prefix; each folder in it is a drop"
+    command.add_argument("location", nargs="?", metavar="LOCATION", help=purpose)
+    group = command.add_argument_group("what is done about a drop")
+    purpose = "without a change after which it is complete, if it has no file _SUCCESS"
+    _add(group, "--quiet-minutes", "quiet_minutes", "MINUTES", purpose)
+    purpose = "refit to each drop, or those of a run or selection, whose name to give"
+    _add(group, "--thresholds", "thresholds", "NAME", purpose)
+    group.add_argument(
+        "--hold",
+        dest="drift.hold",
+        action="store_const",
+        const=True,
+        help="hold a drop that is unlike those before it, until somebody approves it",
+    )
 
 
 def add_run(command: argparse.ArgumentParser) -> None:

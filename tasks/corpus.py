@@ -1,7 +1,7 @@
 """Turn the input files into a corpus of tokenised, masked samples."""
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 from prefect import get_run_logger, task
@@ -12,7 +12,7 @@ from ray_cluster.ingest_worker import IngestJob, IngestWorker
 from tasks.progress import step_progress
 from tokensieve.artifact import Artifact, Commit, Receipt, summed
 from tokensieve.errors import InputError
-from tokensieve.ingest.duplicates import find_duplicates, num_shared
+from tokensieve.ingest.duplicates import find_duplicates, find_seen, num_shared
 from tokensieve.ingest.quarantine import check_quarantine, quarantine_lines
 from tokensieve.planning import CorpusStep
 from tokensieve.timings import timed
@@ -47,10 +47,14 @@ def _made(step: CorpusStep) -> Commit:
     assert counts["rows"] == sum(step.inventory.num_rows), "a row of the inventory was lost"
     assert counts["blank"] == sum(step.inventory.num_blank), "a blank line was lost"
     check_quarantine(counts, settings.max_quarantine)
-    duplicates = find_duplicates(_rows(corpus), step.inventory.files)
+    rows = [*_rows(corpus)]
+    duplicates = find_duplicates(rows, step.inventory.files)
     _tell(duplicates.warnings)
+    if step.earlier:
+        seen_before = (table for earlier in step.earlier for table in _rows(earlier))
+        duplicates = duplicates.with_seen(rows, find_seen(rows, seen_before))
     get_run_logger().info("%d samples repeat an earlier one and are skipped", duplicates.num_rows)
-    return corpus.commit({"duplicates": duplicates.rows})
+    return corpus.commit(duplicates.notes)
 
 
 @task(name="check-held-out", task_run_name="check-held-out", cache_policy=NO_CACHE)
@@ -58,7 +62,7 @@ def check_held_out(corpora: Mapping[str, CorpusStep]) -> None:
     """Raise InputError if a held-out sample is also among those that are trained on."""
     if "holdout" not in corpora:
         return
-    held_out = _rows(corpora["holdout"].artifact)
+    held_out = [*_rows(corpora["holdout"].artifact)]
     for role in corpora.keys() - {"holdout"}:
         num_found = num_shared(held_out, _rows(corpora[role].artifact))
         if num_found:
@@ -68,8 +72,8 @@ def check_held_out(corpora: Mapping[str, CorpusStep]) -> None:
             )
 
 
-def _rows(corpus: Artifact) -> list[pa.Table]:
-    return [corpus.read_table(receipt, "rows") for receipt in corpus.stated_receipts()]
+def _rows(corpus: Artifact) -> Iterator[pa.Table]:
+    return (corpus.read_table(receipt, "rows") for receipt in corpus.stated_receipts())
 
 
 def _tell(lines: Iterable[str]) -> None:

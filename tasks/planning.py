@@ -7,6 +7,7 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from ray_cluster.cluster import check_cluster, uses_gpu
+from tokensieve.drops import note_looks
 from tokensieve.planning import (
     CleanPlan,
     ComparePlan,
@@ -16,6 +17,7 @@ from tokensieve.planning import (
     HardenRound,
     RoundPlan,
     TrainPlan,
+    VisitPlan,
     next_harden_round,
     next_round,
     plan_clean,
@@ -23,8 +25,15 @@ from tokensieve.planning import (
     plan_evolve,
     plan_harden,
     plan_train,
+    plan_visit,
 )
-from tokensieve.settings import CleanSettings, CompareSettings, EvolveSettings, TrainSettings
+from tokensieve.settings import (
+    CleanDropsSettings,
+    CleanSettings,
+    CompareSettings,
+    EvolveSettings,
+    TrainSettings,
+)
 
 
 @task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
@@ -33,6 +42,20 @@ def plan_run(settings: CleanSettings) -> CleanPlan:
     plan = plan_clean(settings, uses_gpu(settings.cluster))
     _declare(plan)
     _tell(plan, [plan.corpus])
+    return plan
+
+
+@task(name="plan", task_run_name="plan", cache_policy=NO_CACHE)
+def plan_drop(settings: CleanDropsSettings, drop: str) -> VisitPlan:
+    """Return what is done about a drop: whatever is new in it is cleaned."""
+    plan = plan_visit(settings, drop, uses_gpu(settings.cluster))
+    cleaning = plan.cleaning
+    note_looks(plan.storage, {drop: plan.look("known" if cleaning is None else "begun")})
+    if cleaning is not None:
+        _declare(cleaning)
+        _tell(cleaning, [cleaning.corpus])
+        told = f"new files: {len(cleaning.inventory.files)} of {len(plan.files)}"
+        print(f"{cleaning.run.name}: {told}", file=sys.stderr)
     return plan
 
 

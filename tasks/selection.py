@@ -11,7 +11,7 @@ from tokensieve.artifact import Commit
 from tokensieve.evidence import EvidenceReader
 from tokensieve.methods import Method, Selector, Source, chosen_method, deferred
 from tokensieve.models import input_embeddings
-from tokensieve.planning import SelectionStep
+from tokensieve.planning import SelectionStep, frozen_thresholds
 from tokensieve.selection import selection_tables
 from tokensieve.timings import timed
 
@@ -35,7 +35,10 @@ def _selected(step: SelectionStep) -> Commit:
     method = chosen_method(settings)
     method = deferred(method) if method.each_step else method
     source = _source(step, method)
-    selector = Selector.of(method, settings, source)
+    if step.frozen is None:
+        selector = Selector.of(method, settings, source)
+    else:
+        selector = Selector.frozen(method, settings, frozen_thresholds(step.frozen, step.artifact))
     with step_progress(f"select {method.name}", selection.num_shards, unit="shards") as bar:
         for shard in range(selection.num_shards):
             if selection.receipt(shard) is None:

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokensieve.corpus import Bools, Float32s, Float64s, Int64s, Shard, list_array
+from tokensieve.errors import InputError, shortened
 from tokensieve.ranking import Rule, ScoredShard, UInt64s, per_candidate, ranks
 from tokensieve.thresholds import Threshold
 
@@ -53,7 +54,13 @@ def select_shard(
     key_C = rule.keys(score_C)
     numbers = {name: g for g, name in enumerate(thresholds)}
     group_C = scored.groups(candidate_T, rule, numbers)
-    assert len(numbers) == len(thresholds), "thresholds of other data"
+    if len(numbers) > len(thresholds):
+        unknown = sorted(numbers.keys() - thresholds.keys())
+        raise InputError(
+            f"source {shortened(unknown[0])}: has no threshold in the selection whose thresholds "
+            f"are frozen ({len(unknown)} such sources in the shard). Freeze one that has seen it, "
+            "or refit."
+        )
     if rule.has_thresholds:
         weight_T[candidate_T] = _beyond(key_C, group_C, shard, rule, thresholds)
     else:

@@ -9,6 +9,7 @@ from flows.cli import parser
 from flows.flags import loaded
 from tokensieve.settings import (
     BenchmarkSettings,
+    CleanDropsSettings,
     CleanSettings,
     CompareSettings,
     EvolveSettings,
@@ -18,6 +19,7 @@ from tokensieve.settings import (
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {
     "clean": CleanSettings,
+    "clean-drops": CleanDropsSettings,
     "train": TrainSettings,
     "evolve": EvolveSettings,
     "compare": CompareSettings,
@@ -95,6 +97,20 @@ def test_flags_arrive_at_their_settings():
     assert (settings.training.tuning, settings.training.learning_rate) == ("full", 0.001)
     assert (settings.training.seed, settings.training.epochs) == (7, 1)
     assert (settings.cluster.ranks, settings.cluster.workers) == (2, 3)
+
+
+def test_what_is_done_about_drops_arrives():
+    settings = settings_of(
+        "clean-drops",
+        "arrivals --base m --reference r --quiet-minutes 2.5 --thresholds rho-01234567 --hold "
+        "--method rho --keep 0.5",
+    )
+
+    here = Path.cwd()
+    assert (settings.location, settings.reference) == (f"{here}/arrivals", f"{here}/r")
+    assert (settings.quiet_minutes, settings.thresholds) == (2.5, "rho-01234567")
+    assert (settings.drift.hold, settings.selection.keep) == (True, 0.5)
+    assert not settings_of("clean-drops", "s3://bucket/drops --base m").drift.hold
 
 
 def test_what_the_harmful_model_learns_from_arrives():

@@ -17,7 +17,7 @@ from tokensieve.artifact import summed
 from tokensieve.chat import Encoded, Encoder
 from tokensieve.errors import InputError, QuarantineError
 from tokensieve.ingest import RowReader, take_inventory
-from tokensieve.ingest.duplicates import Duplicates, find_duplicates, num_shared
+from tokensieve.ingest.duplicates import Duplicates, find_duplicates, find_seen, num_shared
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA, check_quarantine, quarantine_lines
 from tokensieve.ingest.records import Record, RowProblem
 from tokensieve.ingest.shard import BuiltShard, build_shard
@@ -220,6 +220,32 @@ def test_j33_the_same_id_with_other_content_is_refused_with_both_places(tmp_path
     two = write(tmp_path, row(id="x"), row(id="7", completion="other"), name="more.jsonl")
     with pytest.raises(InputError, match=f"^{two}:2:id: is the id of {one}:1 too, but"):
         duplicates_of(one, two)
+
+
+def rows_of(*paths: str) -> list[pa.Table]:
+    return [each.rows for each in build(*paths)]
+
+
+def test_what_an_earlier_corpus_says_is_seen_whatever_its_id(tmp_path: Path):
+    old = [write(tmp_path, row("one", id="x"), row("two"), name="old.jsonl")]
+    older = [write(tmp_path, row("three"), name="older.jsonl")]
+    new = write(tmp_path, row("three"), row("four"), row("two", id="y"), row("four"))
+
+    seen = find_seen(rows_of(new), [*rows_of(*old), *rows_of(*older)])
+
+    assert seen.tolist() == [True, False, True, False]
+    assert find_seen(rows_of(new), []).tolist() == [False] * 4
+
+
+def test_what_was_seen_is_skipped_with_the_duplicates_and_counted(tmp_path: Path):
+    path = write(tmp_path, row("one", id="a"), row("one", id="a"), row("two"), row("three"))
+    rows = [*rows_of(path), *rows_of(path)]
+    duplicates = Duplicates({"0": [1], "1": [0]}, ("a warning",))
+    seen_N = np.array([False, True, True, False] + [False] * 4)
+
+    assert duplicates.with_seen(rows, seen_N) == Duplicates(
+        {"0": [1, 2], "1": [0]}, ("a warning",), num_seen=2
+    )
 
 
 def test_rows_without_ids_are_no_duplicates(tmp_path: Path):

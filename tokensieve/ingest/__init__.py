@@ -14,7 +14,7 @@ quarantine.py     rejected rows: schema, messages, limit
 duplicates.py     rows with the same id, over all shards
 """
 
-from tokensieve.ingest.inventory import Inventory, take_inventory
+from tokensieve.ingest.inventory import Inventory, inventory_of, take_inventory
 from tokensieve.ingest.pieces import InputFile, Piece, Row
 from tokensieve.ingest.reader import RowReader, read_rows
 
@@ -24,6 +24,7 @@ __all__ = [
     "Piece",
     "Row",
     "RowReader",
+    "inventory_of",
     "read_rows",
     "take_inventory",
 ]

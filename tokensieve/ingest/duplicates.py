@@ -1,10 +1,11 @@
-"""Samples with the same id, over all shards of a corpus.
+"""Samples with the same id, over all shards of a corpus, and samples that others hold already.
 
 Sizes: N = samples of the corpus; under 100 bytes each are held, however long its id and text are.
+U = their different contents. M = samples of a shard of another corpus; one is held at a time.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from typing import Any
 
@@ -26,23 +27,49 @@ class Duplicates:
     rows: dict[str, list[int]]
     """Shard number as text -> its rows that repeat an earlier sample, as `read_shard` takes it."""
     warnings: tuple[str, ...]
+    num_seen: int = 0
+    """Those of them that another corpus holds."""
 
     @property
     def num_rows(self) -> int:
         """Return how many samples are skipped."""
         return sum(map(len, self.rows.values()))
 
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Return what goes on record in the corpus's commit."""
+        return {"duplicates": self.rows} | ({"seen": self.num_seen} if self.num_seen else {})
 
-def num_shared(ours: Sequence[pa.Table], theirs: Sequence[pa.Table]) -> int:
-    """Return how many of our samples say the same as one of theirs, whatever their ids.
+    def with_seen(self, rows: Sequence[pa.Table], seen_N: Bools) -> "Duplicates":
+        """Return them with the samples that `find_seen` found in `rows`."""
+        skipped_N = seen_N.copy()
+        places = _Places(rows, ())
+        skipped_N[places.numbers(self.rows)] = True
+        num_seen = int(seen_N.sum())
+        return replace(self, rows=places.by_shard(np.flatnonzero(skipped_N)), num_seen=num_seen)
 
-    Both hold each shard's table in ROWS_SCHEMA.
+
+def num_shared(ours: Sequence[pa.Table], theirs: Iterable[pa.Table]) -> int:
+    """Return how many of our samples say the same as one of theirs, as `find_seen` has it."""
+    return int(find_seen(ours, theirs).sum())
+
+
+def find_seen(rows: Sequence[pa.Table], earlier: Iterable[pa.Table]) -> Bools:
+    """Return seen_N: whether a sample says the same as one of `earlier`, whatever their ids.
+
+    Both hold shards' tables in ROWS_SCHEMA. What samples say is compared by 64 bits of a hash.
     """
-    content_N1, content_M1 = (
-        np.concatenate([_hashes(table, "content_hash") for table in rows])
-        for rows in (ours, theirs)
-    )
-    return int(np.isin(content_N1, content_M1).sum())
+    content_N = np.concatenate([_hashes(table, "content_hash") for table in rows])[:, 0]
+    content_U, number_N = np.unique(content_N, return_inverse=True)
+    seen_U = np.zeros(len(content_U), dtype=bool)
+    for table in earlier:
+        content_M = _hashes(table, "content_hash")[:, 0]
+        place_M = np.searchsorted(content_U, content_M)
+        inside_M = place_M < len(content_U)
+        place_M = place_M[inside_M]
+        seen_U[place_M[content_U[place_M] == content_M[inside_M]]] = True
+    seen_N: Bools = seen_U[number_N]
+    return seen_N
 
 
 def find_duplicates(rows: Sequence[pa.Table], files: Sequence[InputFile]) -> Duplicates:
@@ -129,6 +156,10 @@ class _Places:
         for shard, row in map(self._locate, numbers.tolist()):
             found.setdefault(str(shard), []).append(row)
         return found
+
+    def numbers(self, rows: Mapping[str, list[int]]) -> list[int]:
+        """Return the numbers of the rows of each shard: what `by_shard` was given."""
+        return [int(self._starts[int(shard)]) + row for shard in rows for row in rows[shard]]
 
     def _locate(self, number: int) -> tuple[int, int]:
         shard = int(np.searchsorted(self._starts, number, side="right")) - 1

@@ -31,6 +31,15 @@ class Selector:
     """Where the tokens end that are kept or unlearned; empty unless the method unlearns."""
 
     @classmethod
+    def frozen(
+        cls, method: Method, settings: SelectionSettings, thresholds: Mapping[str, Threshold]
+    ) -> "Selector":
+        """Return the method with thresholds of another corpus; it must not be one that fits."""
+        assert method.fit is None, f"{method.name}: would have to fit anew"
+        assert not method.unlearns, f"{method.name}: has thresholds of a second kind"
+        return cls(method, method.rule(settings), None, thresholds, {})
+
+    @classmethod
     def of(cls, method: Method, settings: SelectionSettings, source: Source) -> "Selector":
         """Return the method fitted to the corpus; reads it as often as that takes."""
         fitted = fitted_to(source, method, settings)

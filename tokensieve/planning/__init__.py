@@ -6,6 +6,8 @@ room.py      is there room on the disk
 declaring.py the plans of a run are published
 evidence.py  what methods look at: scores by role, planted copies, numbers made elsewhere
 clean.py     one cleaning
+frozen.py    thresholds of another selection
+drops.py     what is new in a drop
 train.py     one training
 evolve.py    self-evolving cleaning, round by round
 harden.py    rounds in which the harmful model of toss learns
@@ -33,6 +35,7 @@ from tokensieve.planning.compare import (
     plan_evaluation,
     plan_warmup,
 )
+from tokensieve.planning.drops import VisitPlan, check_drops_given, plan_visit, way_of
 from tokensieve.planning.evidence import EvidencePlan, ExternalStep, PlantStep
 from tokensieve.planning.evolve import (
     EvolvePlan,
@@ -45,6 +48,7 @@ from tokensieve.planning.evolve import (
     plan_evolve,
     reason_to_stop,
 )
+from tokensieve.planning.frozen import frozen_thresholds
 from tokensieve.planning.harden import (
     HardenPlan,
     HardenRound,
@@ -100,11 +104,14 @@ __all__ = [
     "SelectionStep",
     "TrainPlan",
     "TrainingStep",
+    "VisitPlan",
+    "check_drops_given",
     "check_evolve_given",
     "check_given",
     "check_harden_given",
     "check_train_given",
     "current_reference",
+    "frozen_thresholds",
     "harden_outcome",
     "hardens",
     "harmful_held_out_steps",
@@ -119,6 +126,8 @@ __all__ = [
     "plan_evolve",
     "plan_harden",
     "plan_train",
+    "plan_visit",
     "reason_to_stop",
     "trained_spec",
+    "way_of",
 ]

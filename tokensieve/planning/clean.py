@@ -1,5 +1,6 @@
 """Plan a cleaning run: every artifact it will use or make, named before any of the work is done."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from tokensieve.planning.evidence import (
     scorer_of,
     unused_lines,
 )
+from tokensieve.planning.frozen import with_frozen_thresholds
 from tokensieve.planning.models import ModelSpec, base_place
 from tokensieve.planning.room import check_room
 from tokensieve.planning.steps import (
@@ -27,7 +29,7 @@ from tokensieve.planning.steps import (
     selection_step,
 )
 from tokensieve.runs import Round, Run
-from tokensieve.settings import CleanSettings
+from tokensieve.settings import CleaningSettings, CleanSettings
 from tokensieve.storage import Storage, open_storage
 from tokensieve.templates import load_template
 
@@ -36,7 +38,7 @@ from tokensieve.templates import load_template
 class CleanPlan:
     """What one run does, in the order in which it does it."""
 
-    settings: CleanSettings
+    settings: CleaningSettings
     corpus: CorpusStep
     evidence: EvidencePlan
     """What the method looks at."""
@@ -97,8 +99,21 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
     length = given_max_length(settings, [method])
     base = base_place(settings)
     corpus = corpus_step(storage, settings.files, base, settings.corpus, length, cluster)
-    scorer = scorer_of(settings, models)
-    evidence = plan_evidence([method], corpus.artifact, scorer)
+    return cleaning_of(settings, corpus, models)
+
+
+def cleaning_of(
+    settings: CleaningSettings,
+    corpus: CorpusStep,
+    models: Mapping[str, ModelSpec],
+    frozen: Artifact | None = None,
+    drop: str | None = None,
+) -> CleanPlan:
+    """Return how a corpus is cleaned. `frozen`: the selection whose thresholds hold; `drop`: what
+    the run is named after, if not its method.
+    """
+    method = chosen_method(settings.selection)
+    evidence = plan_evidence([method], corpus.artifact, scorer_of(settings, models))
     selection = selection_step(
         corpus.artifact,
         evidence.scores,
@@ -107,13 +122,16 @@ def plan_clean(settings: CleanSettings, on_gpu: bool) -> CleanPlan:
         models.get("base"),
         settings.scoring.attention_layer,
     )
+    if frozen is not None:
+        selection = with_frozen_thresholds(selection, frozen)
     round = Round(
         round=0,
         corpus=corpus.artifact.id,
         scores={role: artifact.id for role, artifact in selection.scores.items()},
         selection=selection.artifact.id,
     )
-    run = _run(settings, corpus, evidence, selection)
+    name = f"{drop or settings.selection.method}-{selection.artifact.id[:8]}"
+    run = _run(name, settings, corpus, evidence, selection)
     return CleanPlan(settings, corpus, evidence, selection, run, round)
 
 
@@ -122,20 +140,29 @@ def check_given(settings: CleanSettings) -> None:
 
     For people at a terminal: before a server is started, and before the input is read.
     """
+    check_cleaning_given(settings)
+    look_for_files(settings, settings.files)
+
+
+def check_cleaning_given(settings: CleaningSettings) -> None:
+    """Raise what is wrong with the settings of cleaning, like `check_given`, whatever the files."""
     method = chosen_method(settings.selection)
     given_places(settings, [method])
     load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, [method])
-    look_for_files(settings, settings.files)
 
 
 def _run(
-    settings: CleanSettings, corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
+    name: str,
+    settings: CleaningSettings,
+    corpus: CorpusStep,
+    evidence: EvidencePlan,
+    selection: SelectionStep,
 ) -> Run:
-    """Return the run, named after what it does and makes: the same command, the same run."""
+    """Return the run, whose name has that of what it makes: the same command, the same run."""
     models = {step.role: {"fingerprint": step.model.fingerprint} for step in evidence.scorings}
     return Run(
-        name=f"{settings.selection.method}-{selection.artifact.id[:8]}",
+        name=name,
         flow="clean",
         settings=_decisive(settings, corpus, evidence, selection),
         inputs=corpus.inputs,
@@ -146,7 +173,7 @@ def _run(
 
 
 def _decisive(
-    settings: CleanSettings, corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
+    settings: CleaningSettings, corpus: CorpusStep, evidence: EvidencePlan, selection: SelectionStep
 ) -> dict[str, Any]:
     """Return the settings that decide the result. Where and with how many is not among them."""
     plan = corpus.artifact.plan
@@ -154,5 +181,7 @@ def _decisive(
     for step in evidence.scorings:
         chosen |= {key: step.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
     chosen |= decisive_evidence(settings, [chosen_method(settings.selection)])
+    if selection.frozen is not None:
+        chosen["thresholds"] = selection.frozen.id
     keys = ("method", "parameters", "keep", "scope", "seed", "keep_empty")
     return chosen | {key: selection.artifact.plan[key] for key in keys}

@@ -5,14 +5,14 @@ part of the name: where models lie, how many workers there are.
 """
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.documents import content_id
 from tokensieve.evaluation import tasks_identity
 from tokensieve.ingest import Inventory, take_inventory
-from tokensieve.ingest.directories import HUB, find_files
+from tokensieve.ingest.directories import find_files
 from tokensieve.methods import Method, chosen_method
 from tokensieve.methods.method import CURRENT
 from tokensieve.models import ModelPlace, load_tokenizer, resolved_dtype, tokenizer_fingerprint
@@ -31,6 +31,7 @@ from tokensieve.settings import (
     SelectionSettings,
     TrainingSettings,
 )
+from tokensieve.settings.runs import HUB
 from tokensieve.storage import Storage, open_storage
 from tokensieve.templates import load_template
 
@@ -53,6 +54,8 @@ class CorpusStep:
     """The model whose tokenizer and template are used."""
     settings: CorpusSettings
     cluster: ClusterSettings
+    earlier: tuple[Artifact, ...] = ()
+    """Committed corpora; samples that one of them holds are skipped."""
 
     @property
     def inputs(self) -> list[dict[str, Any]]:
@@ -93,6 +96,8 @@ class SelectionStep:
     """Unset: the method does not look at planted noise."""
     embeddings: ModelSpec | None
     """The base. Unset: the method does not look at its embeddings."""
+    frozen: Artifact | None = None
+    """A selection whose thresholds hold here too. Unset: they are found in the corpus."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +142,18 @@ def corpus_step(
 ) -> CorpusStep:
     """Return how the files become a corpus; every file is read once, for its hash and its rows."""
     inventory = take_inventory(files, settings.split, base.s3)
+    return corpus_of(storage, inventory, base, settings, max_length, cluster)
+
+
+def corpus_of(
+    storage: Storage,
+    inventory: Inventory,
+    base: ModelPlace,
+    settings: CorpusSettings,
+    max_length: int,
+    cluster: ClusterSettings,
+) -> CorpusStep:
+    """Return how files whose inventory is taken become a corpus."""
     tokenizer = load_tokenizer(base.path)
     template = load_template(settings.template, tokenizer)
     plan = {
@@ -156,6 +173,14 @@ def look_for_files(settings: DropSettings, files: Iterable[str]) -> None:
     """Raise InputError for files that are not there, as far as a second of looking can tell."""
     nearby = [file for file in files if not file.startswith(HUB)]
     find_files(nearby, settings.corpus.split, settings.s3)
+
+
+def without_seen(step: CorpusStep, earlier: tuple[Artifact, ...]) -> CorpusStep:
+    """Return the step as it skips the samples that earlier corpora hold."""
+    if not earlier:
+        return step
+    plan = {**step.artifact.plan, "earlier": [corpus.id for corpus in earlier]}
+    return replace(step, artifact=Artifact(step.artifact.storage, "corpora", plan), earlier=earlier)
 
 
 def corpus_steps(settings: EvolveSettings | CompareSettings, length: int) -> dict[str, CorpusStep]:

@@ -1,0 +1,169 @@
+"""The log of visits: which files were cleaned, with which drop, and what became of them.
+
+    drops/visits/00001.json     created when the new files of a drop are cleaned
+         /releases/00001.json   created when somebody approves what that visit held back
+
+The log is the memory of what was cleaned: a file whose hash is in it is not read again, whatever
+its name and drop. Its order is that in which drops were cleaned, so "earlier" needs no clock. Two
+writers at once are safe: the second finds the visit of the first, or takes the next number.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+from pydantic import BaseModel, ConfigDict
+
+from tokensieve.artifact import Commit
+from tokensieve.documents import parsed, sealed_json
+from tokensieve.storage import Storage
+
+_READ_AT_ONCE = 32
+"""Documents that are asked for together: a distant store answers each of them slowly."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class VisitedFile(_Document):
+    """A file that a drop held when it was visited."""
+
+    name: str
+    num_bytes: int
+    sha256: str
+    is_new: bool
+    """Whether its content was cleaned in this visit, or before."""
+
+
+class Visit(_Document):
+    """One cleaning of what was new in a drop."""
+
+    drop: str
+    files: list[VisitedFile]
+    run: str
+    way: str
+    """Hash of the run's settings and models. Drops cleaned in the same way can be compared."""
+    corpus: str
+    selection: str | None
+    """Unset: every sample in the new files was in those before."""
+    counts: dict[str, int]
+    """rows = samples + quarantined + skipped; of these are `seen` in the files before; tokens."""
+    alarms: list[str]
+    """What is not as it should be, a sentence each."""
+    held: bool
+    """Whether it waits for somebody to approve it."""
+
+    @property
+    def new(self) -> set[str]:
+        """Return the hashes of the files that were cleaned in it."""
+        return {file.sha256 for file in self.files if file.is_new}
+
+    def publish(self, storage: Storage, log: "Log") -> "Visit":
+        """Add it to a log that was read before; return the visit that stands for these files: this
+        one, or that of another run that was first.
+        """
+        for number in count(len(log.visits) + 1):
+            if storage.create(_visit_key(number), sealed_json(self)):
+                return self
+            other = _read(storage, number)
+            if other is not None and other.new >= self.new:
+                return other
+        raise AssertionError("some number is free")
+
+
+def sample_counts(corpus: Commit) -> dict[str, int]:
+    """Return what became of the rows of a corpus: rows = samples + quarantined + skipped.
+
+    Of the skipped ones `seen` are those that earlier corpora hold.
+    """
+    totals = corpus.totals
+    num_repeated = sum(map(len, corpus.notes["duplicates"].values()))
+    counts = {
+        "rows": totals["rows"],
+        "samples": totals["scored"] - num_repeated,
+        "quarantined": totals["quarantined"],
+        "skipped": totals["skipped"] + num_repeated,
+    }
+    assert counts["rows"] == counts["samples"] + counts["quarantined"] + counts["skipped"]
+    return counts | {"seen": corpus.notes.get("seen", 0)}
+
+
+class Release(_Document):
+    """Somebody's word that what a visit held back may be used."""
+
+    drop: str
+    run: str
+
+
+@dataclass(frozen=True)
+class Log:
+    """Every visit, in order."""
+
+    visits: tuple[Visit, ...]
+
+    @property
+    def known(self) -> set[str]:
+        """Return the hashes of all files that were cleaned."""
+        return {sha256 for visit in self.visits for sha256 in visit.new}
+
+    @property
+    def corpora(self) -> list[str]:
+        """Return the ids of all corpora that have a sample, the earliest first."""
+        return [visit.corpus for visit in self.visits if visit.counts["samples"]]
+
+    def runs(self, way: str) -> list[str]:
+        """Return the runs that selected in this way, the earliest first."""
+        return [each.run for each in self.visits if each.selection and each.way == way]
+
+    def held(self, storage: Storage) -> dict[int, Visit]:
+        """Return the visits that wait for approval, by number."""
+        return {
+            number: visit
+            for number, visit in enumerate(self.visits, 1)
+            if visit.held and not released(storage, number)
+        }
+
+
+def read_log(storage: Storage) -> Log:
+    """Return every visit of the workspace; DamagedError if one was edited."""
+    visits: list[Visit] = []
+    with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
+        for first in count(1, _READ_AT_ONCE):
+            numbers = range(first, first + _READ_AT_ONCE)
+            found = [visit for visit in pool.map(partial(_read, storage), numbers) if visit]
+            visits += found
+            if len(found) < _READ_AT_ONCE:
+                return Log(tuple(visits))
+    raise AssertionError("the log has an end")
+
+
+def release(storage: Storage, number: int, visit: Visit) -> None:
+    """Create the document that lets what a visit held back be used, unless it is there."""
+    document = Release(drop=visit.drop, run=visit.run)
+    storage.create(_release_key(number), sealed_json(document))
+
+
+def released(storage: Storage, number: int) -> bool:
+    """Return whether a visit that was held back was approved; DamagedError if that was edited."""
+    data = storage.read(_release_key(number))
+    if data is None:
+        return False
+    parsed(Release, data, storage.place(_release_key(number)))
+    return True
+
+
+def _read(storage: Storage, number: int) -> Visit | None:
+    """Return the visit of this number, or None if there is none."""
+    key = _visit_key(number)
+    data = storage.read(key)
+    return None if data is None else parsed(Visit, data, storage.place(key))
+
+
+def _visit_key(number: int) -> str:
+    return f"drops/visits/{number:05d}.json"
+
+
+def _release_key(number: int) -> str:
+    return f"drops/releases/{number:05d}.json"
