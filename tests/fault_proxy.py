@@ -101,6 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # an answer leaves in one piece
 
+    def handle_expect_100(self) -> bool:
+        is_wanted = super().handle_expect_100()
+        self.wfile.flush()  # a large body is not sent before
+        return is_wanted
+
     def _serve(self) -> None:
         kind = self.proxy.planned_for(f"{self.command} {self.path}")
         if kind == "reset":
