@@ -1,7 +1,11 @@
 """Join a running Ray cluster, or start one that only this machine reaches."""
 
 import os
+import signal
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import ray
@@ -25,10 +29,11 @@ def join(address: str | None) -> None:
         return _check_same(address)
     _check_token_file()
     try:
-        if address is None:
-            _start_on_loopback()
-        else:
-            _join_running(address)
+        with _sigterm_kept():
+            if address is None:
+                _start_on_loopback()
+            else:
+                _join_running(address)
     except AuthenticationError as error:
         raise ServiceError(
             f"cluster.address: Ray at {address} wants its token, and {_token_problem()}. Give the "
@@ -40,6 +45,17 @@ def join(address: str | None) -> None:
             f"cluster: Ray at {address or 'this machine'} does not answer: {shortened(why, 400)}. "
             "Check the address and RAY_AUTH_TOKEN."
         ) from error
+
+
+@contextmanager
+def _sigterm_kept() -> Iterator[None]:
+    """Keep what SIGTERM does. Ray takes it over and aborts the process, and Prefect would not learn
+    that the run has ended. Only a main thread may set it.
+    """
+    kept = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, kept)
 
 
 def _join_running(address: str) -> None:
