@@ -34,6 +34,7 @@ from tokensieve.noise.worth import (
 from tokensieve.planning import ORACLE, CorpusStep, NoisyDrop, noisy_corpus
 from tokensieve.runs import Arm, load_run
 from tokensieve.settings import BenchmarkSettings
+from tokensieve.settings.runs import NOISE
 from tokensieve.storage import Storage, open_storage
 
 _LABELS = pa.schema([("sample_id", pa.string()), ("clean", pa.list_(pa.float32()))])
@@ -147,7 +148,7 @@ def summarise_benchmark(
     results = [_renamed(result) for each in compared for result in each.results]
     rows = method_rows(results, {k: f for each in found for k, f in each.items()})
     runs = content_id({"runs": [each.run for each in compared]})
-    storage, picture = _storage(settings), f"noise/benchmark-{runs}.png"
+    storage, picture = _storage(settings), f"{NOISE}/benchmark-{runs}.png"
     points = [_point(row) for row in rows if "@" not in row.arm]
     title = "Methods against planted noise"
     show_picture("benchmark", title, benchmark_chart(points), storage, picture)

@@ -79,6 +79,11 @@ def workspace_address(text: str) -> S3Address:
     return address
 
 
+def lies_in(inner: str, outer: str) -> bool:
+    """Return whether an address is the other, or lies below it."""
+    return f"{inner}/".startswith(f"{outer}/")
+
+
 def check_endpoint(text: str) -> None:
     """Raise SettingsError unless the text is `http(s)://host[:port]` of what can be a store."""
     try:

@@ -11,8 +11,8 @@ from tokensieve.ingest.arrow_stream import open_arrow
 from tokensieve.ingest.opening import Place, reading
 from tokensieve.objects import find_object, list_objects
 from tokensieve.settings.groups import S3Settings
+from tokensieve.settings.runs import HUB
 
-HUB = "hf://"
 _S3 = "s3://"
 _FILE_SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".parquet")
 _DATASET_FILES = {"dataset_dict.json", "state.json", "dataset_info.json"}

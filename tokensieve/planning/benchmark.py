@@ -8,6 +8,7 @@ from tokensieve.planning.evidence import EXTERNAL, given_max_length
 from tokensieve.planning.models import base_place
 from tokensieve.planning.steps import CorpusStep, corpus_step
 from tokensieve.settings import ArmsSettings, BenchmarkSettings, CompareSettings
+from tokensieve.settings.runs import NOISE
 from tokensieve.storage import open_storage
 
 ORACLE = "oracle"
@@ -23,16 +24,16 @@ class NoisyDrop:
     @property
     def drop(self) -> str:
         """Return the key of the copy."""
-        return f"noise/{self.id}/drop.jsonl"
+        return f"{NOISE}/{self.id}/drop.jsonl"
 
     @property
     def where(self) -> str:
         """Return the key of where the noise is: id, message and characters."""
-        return f"noise/{self.id}/where.jsonl"
+        return f"{NOISE}/{self.id}/where.jsonl"
 
     def marks(self, corpus: str) -> str:
         """Return the key of the oracle's number for each token of the corpus with this id."""
-        return f"noise/{self.id}/marks-{corpus}.parquet"
+        return f"{NOISE}/{self.id}/marks-{corpus}.parquet"
 
 
 def noisy_corpus(settings: BenchmarkSettings, noisy: NoisyDrop) -> CorpusStep:

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
-from tokensieve.addresses import is_address, workspace_address
+from tokensieve.addresses import is_address, lies_in, s3_address, workspace_address
+from tokensieve.errors import SettingsError
 from tokensieve.settings.groups import (
     ClusterSettings,
     CorpusSettings,
@@ -19,6 +20,9 @@ from tokensieve.settings.groups import (
 )
 from tokensieve.settings.tree import Settings, absolute, absolute_if_file
 
+HUB = "hf://"
+NOISE = "noise"
+"""Where the copies of drops lie below a workspace into which noise is planted."""
 _MODELS = ("reference", "harmful", "bottleneck")
 
 
@@ -26,7 +30,7 @@ class WorkspaceSettings(Settings):
     """What every command has."""
 
     base: str
-    """Directory of the base model."""
+    """Directory of the base model, here or `s3://bucket/directory`."""
     workspace: str = Field(default="workspace", validate_default=True)
     """Where every artifact of every run lies: a directory, or `s3://bucket/prefix`."""
     s3: S3Settings = S3Settings()
@@ -53,19 +57,23 @@ class WorkspaceSettings(Settings):
     @field_validator("base", "init", "external", "location", *_MODELS, check_fields=False)
     @classmethod
     def _absolute_model(cls, model: str | None) -> str | None:
-        return None if model is None else absolute(model)
+        return None if model is None else _address_or_path(model)
 
     @field_validator("files", "warmup", "holdout", "harmful_data", check_fields=False)
     @classmethod
-    def _absolute_files(cls, files: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(absolute(file) for file in files)
+    def _absolute_files(cls, files: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        given = tuple(file if file.startswith(HUB) else _address_or_path(file) for file in files)
+        for file in filter(is_address, given):
+            _check_apart(file, str(info.data.get("workspace")))
+        return given
 
 
 class FilesSettings(WorkspaceSettings):
     """What every command has that is told which files to read."""
 
     files: tuple[str, ...] = Field(min_length=1)
-    """SFT files, dataset directories, or `hf://name`."""
+    """SFT files or directories of them, here or `s3://bucket/key`; `datasets` directories;
+    `hf://name`."""
 
 
 class DropSettings(WorkspaceSettings):
@@ -215,3 +223,17 @@ class BenchmarkSettings(ArmsSettings):
     their own rate a random control at that rate is put."""
     noise_rate: float = Field(default=0.4, gt=0, le=1)
     """Share of the answers into which noise is planted."""
+
+
+def _address_or_path(text: str) -> str:
+    """Return an s3:// address, checked, or an absolute path."""
+    return str(s3_address(text)) if is_address(text) else absolute(text)
+
+
+def _check_apart(file: str, workspace: str) -> None:
+    """Raise SettingsError if runs would take for their input what other runs make."""
+    is_planted = lies_in(file, f"{workspace}/{NOISE}")
+    if not is_planted and (lies_in(file, workspace) or lies_in(workspace, file)):
+        raise SettingsError(
+            f"{file} and the workspace {workspace} lie in each other. Choose another --workspace"
+        )
