@@ -20,6 +20,7 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.flows import Flow
 
 from flows.deployed import read_settings
+from tasks.drops import CLEANED
 from tests.unit.test_architecture import CONFIGS, PLACES, ROOT
 from tokensieve.errors import SettingsError
 from tokensieve.settings import CleanDropsSettings
@@ -135,6 +136,15 @@ def test_every_place_has_what_every_deployment_needs(name, deployment):
     assert type(settings) is DEPLOYED[deployment]
 
 
+@pytest.mark.parametrize("name", PLACES)
+def test_every_place_keeps_its_drops_apart_from_its_workspace(name):
+    settings = CleanDropsSettings.load(CONFIGS / name, {})
+    drops, workspace = f"{settings.location}/", f"{settings.workspace}/"
+
+    assert not drops.startswith(workspace)
+    assert not workspace.startswith(drops)
+
+
 def test_the_place_for_a_cluster_is_a_store_and_names_no_secret():
     text = (CONFIGS / "cluster.toml").read_text()
     place = tomllib.loads(text)
@@ -207,7 +217,8 @@ def test_a_cleaned_drop_starts_a_training_on_its_run():
     [spec] = DEPLOYED_BY_PREFECT["train"]["triggers"]
     trigger = DeploymentTriggerAdapter.validate_python(spec)
 
-    assert trigger.expect == {"tokensieve.drop.cleaned"}
+    assert trigger.expect == {CLEANED}
+    assert trigger.match.matches({"prefect.resource.id": "tokensieve.drop.2026-w47"})
     assert trigger.parameters == {"selection": "{{ event.payload.run }}"}
     assert trigger.enabled
 
