@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import ray
 
@@ -33,7 +34,7 @@ class Doubler:
         if wish == "refuse":
             raise InputError(f"{number}: is refused")
         if wish == "always-die" or (wish in ("die", "hang") and not mark.exists()):
-            mark.touch()
+            mark.write_text(str(os.getpid()))
             os.kill(os.getpid(), signal.SIGSTOP if wish == "hang" else signal.SIGKILL)
         if wish == "die-late" and not mark.exists():
             mark.touch()
@@ -58,7 +59,9 @@ def cluster():
 
 @pytest.fixture
 def pool(tmp_path):
-    with WorkerPool(Doubler, (tmp_path,), 2, {"num_cpus": 0.5}) as made:
+    """Yield a pool of two workers that together have every processor, as scoring workers do."""
+    share = {"num_cpus": ray.cluster_resources()["CPU"] / 2}
+    with WorkerPool(Doubler, (tmp_path,), 2, share) as made:
         yield made
 
 
@@ -110,6 +113,19 @@ def test_a_worker_that_hangs_is_replaced(warm_pool, tmp_path, monkeypatch):
 
     assert (tmp_path / "2-hang").exists()
     assert numbers == [2, 4]
+
+
+def test_workers_that_hang_make_room_for_others(warm_pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(pool_actor, "SILENCE_SECONDS", 3.0)
+
+    numbers, _ = run(warm_pool, [(1, "hang"), (2, "hang")])
+
+    assert numbers == [2, 4]
+    hung = [int((tmp_path / mark).read_text()) for mark in ("1-hang", "2-hang")]
+    deadline = time.monotonic() + 60
+    while any(map(psutil.pid_exists, hung)):
+        assert time.monotonic() < deadline, "what they hold is never free"
+        time.sleep(0.1)
 
 
 def test_a_worker_for_whom_there_is_no_room_keeps_no_job(tmp_path):

@@ -114,3 +114,19 @@ def test_a_file_that_is_no_toml_is_refused_with_its_path(tmp_path, text):
 
 def test_no_files_is_refused():
     refused({"files": []}, "files: ")
+
+
+@pytest.mark.parametrize("address", ["ray://head:10001", "local", "", "head", "head:port"])
+def test_a_cluster_is_named_by_host_and_port_or_auto(address):
+    refused({"cluster": {"address": address}}, r"cluster\.address: has to be HOST:PORT .* or auto")
+
+
+def test_gpus_above_one_are_whole():
+    refused({"cluster": {"gpus_per_worker": 1.5}}, "whole number above 1")
+
+
+def test_what_is_on_a_disk_of_this_machine_is_known(tmp_path):
+    (tmp_path / "base").mkdir()
+    given = {"files": [str(tmp_path / "none"), "hf://a"], "base": str(tmp_path / "base")}
+
+    assert CleanSettings.load(None, given).local_paths() == (str(tmp_path / "base"),)
