@@ -80,14 +80,9 @@ def _published(storage: Storage, make: Callable[[Storage, Path], bool]) -> str:
 
 
 def _attempt(storage: Storage, make: Callable[[Storage, Path], bool]) -> bool:
-    """Build on a copy of what is published; return whether that was still so when done.
-
-    Copying needs no lock of DuckDB's, so whoever has the index open is not asked.
-    """
+    """Build in view of what is published; return whether that was still so when done."""
     with storage.scratch() as scratch:
         build, version = scratch / Path(INDEX_KEY).name, storage.version(INDEX_KEY)
-        with suppress(FileNotFoundError):
-            shutil.copyfile(storage.local(INDEX_KEY), build)
         if not make(storage, build):
             return True
         build.chmod(0o444)  # a shell that forgets -readonly is refused instead of locking others
@@ -99,7 +94,9 @@ def _attempt(storage: Storage, make: Callable[[Storage, Path], bool]) -> bool:
 
 
 def _update(storage: Storage, build: Path) -> bool:
-    """Add to the build what it lacks, or make it anew; return whether anything was missing."""
+    """Build on a copy of what is published; return False if nothing was missing there."""
+    with suppress(FileNotFoundError):
+        _copy(storage, build)
     finished = finished_documents(storage)
     known = _known_documents(storage, build)
     if known == finished.keys():
@@ -111,13 +108,18 @@ def _update(storage: Storage, build: Path) -> bool:
 
 
 def _rebuild(storage: Storage, build: Path) -> bool:
-    """Make the build anew, unless it is the copy of a file that is not ours."""
-    if build.exists():
-        with suppress(DamagedError):  # that is what a rebuild is for
-            copied_meta(build, index_place(storage))
-        build.unlink()
+    """Build from nothing, unless what is published is not ours; return True."""
+    with suppress(FileNotFoundError, DamagedError):  # that is what a rebuild is for
+        _copy(storage, build)
+        copied_meta(build, index_place(storage))
+    build.unlink(missing_ok=True)
     _build(storage, build, finished_documents(storage))
     return True
+
+
+def _copy(storage: Storage, build: Path) -> None:
+    """Copy what is published. That needs no lock of DuckDB's: whoever has it open is not asked."""
+    shutil.copyfile(storage.local(INDEX_KEY), build)
 
 
 def _known_documents(storage: Storage, build: Path) -> set[DocumentKey] | None:

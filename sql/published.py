@@ -44,13 +44,7 @@ def connect_published(
     opened it for writing, and what the storage raises.
     """
     place = index_place(storage)
-    try:
-        file = storage.local(INDEX_KEY)
-    except FileNotFoundError:
-        raise InputError(
-            f"{place}: there is no index yet. Finish a run, or run `tokensieve index` to make it."
-        ) from None
-    with _opened(file, place, settings) as connection:
+    with _opened(_fetched(storage), place, settings) as connection:
         version = read_meta(connection, place).schema_version
         if version != SCHEMA_VERSION:
             raise InputError(
@@ -59,6 +53,19 @@ def connect_published(
             )
         with stored_files(connection, storage):
             yield connection
+
+
+def _fetched(storage: Storage) -> Path:
+    """Return the published index as a file on this machine."""
+    place = index_place(storage)
+    try:
+        return storage.local(INDEX_KEY)
+    except FileNotFoundError:
+        raise InputError(
+            f"{place}: there is no index yet. Finish a run, or run `tokensieve index` to make it."
+        ) from None
+    except DamagedError as error:
+        raise DamagedError(f"{error} Ask again. If it says so again: {REBUILD}") from None
 
 
 def copied_meta(copy: Path, place: str) -> Meta:

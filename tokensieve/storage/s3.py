@@ -141,7 +141,7 @@ class S3Storage:
         False is also the answer to a write of ours that was repeated.
         """
         condition: Condition = IF_ABSENT if version is None else {"IfMatch": version}
-        return self.bucket.upload(self._name(key), ready, condition)
+        return self.bucket.put_file(self._name(key), ready, condition)
 
     @contextmanager
     def lock(self, key: str) -> Iterator[None]:

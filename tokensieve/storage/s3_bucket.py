@@ -5,6 +5,7 @@ last; a few at a time are held.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from tokensieve.addresses import S3Address
 from tokensieve.errors import DamagedError, ServiceError
+from tokensieve.storage.hashing import changed, file_sha256, sha256_hex
 from tokensieve.storage.s3_connection import Answer, Request, S3Connection
 from tokensieve.storage.s3_errors import code, status
 from tokensieve.storage.s3_upload import AT_ONCE, Condition, Upload, checksum, held
@@ -23,6 +25,7 @@ PART_BYTES = 16 * 2**20
 """Of a large object. What is not larger is written in one request."""
 IF_ABSENT: Condition = {"IfNoneMatch": "*"}
 
+_SHA256 = "sha256"
 _MOST_PARTS = 10_000
 _MOST_UPLOADS = 3
 _NEXT_PAGE = {
@@ -43,6 +46,8 @@ class Found:
     num_bytes: int
     etag: str
     """Changes whenever the content changes."""
+    sha256: str | None = None
+    """Of its bytes, if it was written by `put_file`."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +71,7 @@ class S3Bucket:
                 if status(error) != 404:
                     raise
                 return None
-            return Found(answer["ContentLength"], answer["ETag"])
+            return Found(answer["ContentLength"], answer["ETag"], answer["Metadata"].get(_SHA256))
 
         return self._answer(head, key, "s3:GetObject")
 
@@ -91,14 +96,13 @@ class S3Bucket:
         return self._answer(self._range(key, start, end, etag), key, "s3:GetObject")
 
     def blocks(self, key: str, found: Found) -> Iterator[bytes]:
-        """Yield the bytes of `key` as it was found, in order, of which little is held at a time.
+        """Return the bytes of `key` as it was found, in order, of which little is held at a time.
 
-        Raises ReplacedError if it was replaced or removed since.
+        Raises ReplacedError if it was replaced or removed since, DamagedError after the last one if
+        they are not those that were written.
         """
-        stride = PART_BYTES * AT_ONCE
-        for start in range(0, found.num_bytes, stride):
-            end = min(start + stride, found.num_bytes)
-            yield from self.connection.wait_for(partial(self._ranges, key, start, end, found.etag))
+        blocks = self._blocks(key, found)
+        return self._checked(blocks, key, found.sha256) if found.sha256 else blocks
 
     def put(self, key: str, data: bytes, condition: Condition) -> bool:
         """Write `key` in one request; return whether the condition held.
@@ -107,8 +111,22 @@ class S3Bucket:
         """
 
         async def put(client: Any) -> bool:
-            given = {"Bucket": self.name, "Key": key, **checksum(data), **condition}
+            given = {"Bucket": self.name, "Key": key, **checksum(sha256_hex(data)), **condition}
             return await held(client.put_object(Body=data, **given))
+
+        return self._answer(put, key, "s3:PutObject")
+
+    def put_file(self, key: str, path: Path, condition: Condition) -> bool:
+        """Write `key` with the bytes of a closed file of 5 GB at most, like `put`.
+
+        In one request: not every store knows a condition other than absence for one in parts.
+        """
+        sha256 = file_sha256(path)
+
+        async def put(client: Any) -> bool:
+            given = {"Bucket": self.name, "Key": key, "Metadata": {_SHA256: sha256}, **condition}
+            with path.open("rb") as file:
+                return await held(client.put_object(Body=file, **checksum(sha256), **given))
 
         return self._answer(put, key, "s3:PutObject")
 
@@ -179,6 +197,20 @@ class S3Bucket:
         return self.connection.wait_for(
             partial(self.connection.ask, request, self.place(key), action)
         )
+
+    def _blocks(self, key: str, found: Found) -> Iterator[bytes]:
+        stride = PART_BYTES * AT_ONCE
+        for start in range(0, found.num_bytes, stride):
+            end = min(start + stride, found.num_bytes)
+            yield from self.connection.wait_for(partial(self._ranges, key, start, end, found.etag))
+
+    def _checked(self, blocks: Iterator[bytes], key: str, sha256: str) -> Iterator[bytes]:
+        hashed = hashlib.sha256()
+        for block in blocks:
+            hashed.update(block)
+            yield block
+        if hashed.hexdigest() != sha256:
+            raise changed(self.place(key), sha256, hashed.hexdigest())
 
     async def _ranges(self, key: str, start: int, end: int, etag: str) -> list[bytes]:
         """Return some ranges that follow each other, asked for at once."""

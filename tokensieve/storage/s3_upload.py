@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from botocore.exceptions import ClientError
 
 from tokensieve.addresses import S3Address
 from tokensieve.errors import TokensieveError
+from tokensieve.storage.hashing import sha256_hex
 from tokensieve.storage.s3_connection import Answer, Request, S3Connection
 from tokensieve.storage.s3_errors import code, status
 
@@ -75,10 +75,12 @@ class Upload:
         return sent
 
     def _send_part(self, upload: str, number: int, data: bytes) -> Request[Part]:
+        checked = checksum(sha256_hex(data))
+
         async def send(client: Any) -> Part:
             named = {"UploadId": upload, "PartNumber": number}
-            answer = await client.upload_part(Body=data, **self._object, **named, **checksum(data))
-            return {"PartNumber": number, "ETag": answer["ETag"], **checksum(data)}
+            answer = await client.upload_part(Body=data, **self._object, **named, **checked)
+            return {"PartNumber": number, "ETag": answer["ETag"], **checked}
 
         return send
 
@@ -130,6 +132,6 @@ async def held(request: Any) -> bool:
     return True
 
 
-def checksum(data: bytes) -> dict[str, str]:
+def checksum(sha256: str) -> dict[str, str]:
     """Return what lets the store refuse bytes that were damaged on their way."""
-    return {"ChecksumSHA256": base64.b64encode(hashlib.sha256(data).digest()).decode()}
+    return {"ChecksumSHA256": base64.b64encode(bytes.fromhex(sha256)).decode()}
