@@ -57,7 +57,7 @@ def end_round(
     assert planned is not None
     planned.declare(plan.run)
     number = planned.round.round
-    commit_model(planned.training.artifact, plan.settings.base, f"after round {number}")
+    commit_model(planned.training.artifact, plan.base.model.path, f"after round {number}")
     before, after = losses
     outcome = Outcome(promoted=promoted, reason="because", loss_before=before, loss_after=after)
     plan.run.finish_round(plan.storage, planned.round, outcome)
