@@ -25,7 +25,7 @@ from tokensieve.drops import Visit, sample_counts
 from tokensieve.settings import CleanDropsSettings
 
 
-@flow(name="clean-drops")
+@flow(name="clean-drops", flow_run_name="clean-drops-{settings.selection.method}")
 def clean_drops(settings: CleanDropsSettings) -> DropsSummary:
     """Visit every drop that is complete and has changed; return what became of each.
 

@@ -1,6 +1,6 @@
 """Find the drops that have changed, and record what became of each."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from prefect import get_run_logger, task
@@ -54,7 +54,7 @@ def find_changed_drops(settings: CleanDropsSettings) -> Sighting:
     for line in found.warnings:
         get_run_logger().warning(line)
     return Sighting(
-        changed=[drop.name for drop in changed if drop.name not in waiting],
+        changed=_begun_first([drop.name for drop in changed if drop.name not in waiting], before),
         waiting=waiting,
         num_unchanged=len(found.drops) - len(changed),
         warnings=found.warnings,
@@ -121,6 +121,13 @@ def _visit(plan: VisitPlan, alarms: Sequence[Alarm], hold: bool) -> Visit:
         alarms=[alarm.text for alarm in alarms],
         held=hold and bool(alarms),
     )
+
+
+def _begun_first(names: list[str], before: Mapping[str, Look]) -> list[str]:
+    """Return the drops in their order, without one between a drop that was begun and its end: it
+    would be compared with one more, and so be planned anew.
+    """
+    return sorted(names, key=lambda name: name not in before or before[name].state != "begun")
 
 
 def _is_same(before: Look | None, drop: Drop) -> bool:

@@ -363,6 +363,15 @@ def test_a_thousand_unchanged_drops_are_looked_through_in_seconds(location, tmp_
     assert time.process_time() - began < 5
 
 
+def test_what_was_begun_comes_before_what_came_meanwhile(location, storage):
+    for name in ("a", "b", "c"):
+        put(location / name / "x.jsonl", changed=LONG_AGO)
+    note_looks(storage, {"b": look("failed"), "c": look("begun")})
+    settings = CleanDropsSettings(location=str(location), base="b", workspace=str(storage.root))
+
+    assert find_changed_drops.fn(settings).changed == ["c", "a", "b"]
+
+
 # --- what is done about a drop
 
 
