@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from tokensieve.addresses import s3_address
@@ -62,6 +63,16 @@ class Listing:
     """Their names, if they were not gone through."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What lies below an address, and when it was written, in seconds since 1970."""
+
+    objects: list[tuple[S3Object, float]]
+    """By key; without the empty objects that stand for folders."""
+    now: float
+    """The time by the clock of the store, which has set the others too."""
+
+
 def find_object(address: str, s3: S3Settings) -> S3Object | None:
     """Return the object at an address, or None if there is none.
 
@@ -88,6 +99,21 @@ def list_objects(address: str, s3: S3Settings, into_folders: bool) -> Listing:
         for page in bucket.objects(below, **delimiter):
             _add(listing, bucket, page)
     return listing
+
+
+def list_written(address: str, s3: S3Settings) -> Written:
+    """Return everything below an address, and when it was written. Raises as `find_object`."""
+    bucket, prefix = _bucket(address, s3)
+    objects: list[tuple[S3Object, float]] = []
+    now = 0.0
+    with _given(address):
+        for page in bucket.objects(f"{prefix}/" if prefix else ""):
+            now = parsedate_to_datetime(page["ResponseMetadata"]["HTTPHeaders"]["date"]).timestamp()
+            listing = Listing([], [])
+            _add(listing, bucket, page)
+            times = {each["Key"]: each["LastModified"] for each in page.get("Contents", [])}
+            objects += [(each, times[each.key].timestamp()) for each in listing.files]
+    return Written(objects, now)
 
 
 def _bucket(address: str, s3: S3Settings) -> tuple[S3Bucket, str]:

@@ -130,6 +130,46 @@ def test_a_location_that_is_not_there_is_refused(tmp_path):
         check_location(str(tmp_path / "none"), str(tmp_path / "w"))
 
 
+def test_on_s3_the_first_parts_of_names_are_drops(s3):
+    for key in ("w47/x.jsonl", "w47/_SUCCESS", "w46/train/y.jsonl", "w46/", "Upper/x.jsonl"):
+        s3.put(f"in/{key}", b"" if key.endswith("/") else b"{}\n")
+    s3.put("in/loose.jsonl", b"{}\n")
+    s3.put("in/_temporary/x.jsonl", b"{}\n")
+    s3.put("other/w48/x.jsonl", b"{}\n")
+
+    found = find_drops(s3.address("in"), s3.settings)
+
+    assert [(drop.name, list(drop.data)) for drop in found.drops] == [
+        ("w46", ["train/y.jsonl"]),
+        ("w47", ["x.jsonl"]),
+    ]
+    assert [warning.partition(": ")[2][:24] for warning in found.warnings] == [
+        "'Upper': cannot be the n",
+        "'loose.jsonl': lies besi",
+    ]
+    assert [drop.why_waiting(found.now, QUIET) != "" for drop in found.drops] == [True, False]
+    assert found.drops[0].why_waiting(found.now + QUIET + 1, QUIET) == ""
+    assert look_at(s3.address("in"), "w47", s3.settings) == found.drops[1]
+    assert abs(found.now - time.time()) < 60
+
+
+def test_a_file_on_s3_that_was_replaced_has_another_version(s3):
+    s3.put("in/w47/x.jsonl", b"{}\n")
+    before = look_at(s3.address("in"), "w47", s3.settings)
+    s3.put("in/w47/x.jsonl", b"[]\n")
+
+    after = look_at(s3.address("in"), "w47", s3.settings)
+
+    assert after.data["x.jsonl"].version != before.data["x.jsonl"].version
+
+
+def test_a_location_on_s3_and_a_workspace_in_each_other_are_refused():
+    with pytest.raises(SettingsError, match="lie in each other"):
+        check_location("s3://bucket/here/drops", "s3://bucket/here")
+    check_location("s3://bucket/here/drops", "s3://bucket/here/drops-cleaned")
+    check_location("s3://bucket/drops", "/workspace")
+
+
 # --- when it is complete
 
 
@@ -397,6 +437,18 @@ def end(plan, **fields):
     visit = visit_of(plan.drop.name, corpus=plan.cleaning.corpus.artifact.id, **fields)
     visit.model_copy(update={"files": list(plan.files)}).publish(plan.storage, plan.log)
     note_looks(plan.storage, {plan.drop.name: plan.look("cleaned")})
+
+
+def test_a_drop_on_s3_is_read_where_it_lies(settings, location, s3):
+    path = write_drop(location / "x.jsonl", num_rows=5)
+    s3.put("in/w47/x.jsonl", path.read_bytes())
+    there = settings.model_copy(update={"location": s3.address("in"), "s3": s3.settings})
+
+    end(plan_visit(there, "w47", on_gpu=False))
+
+    write_drop(location_of(location, "here") / "again.jsonl", num_rows=5)
+    assert told(plan_visit(settings, "here", on_gpu=False)) == [("again.jsonl", False)]
+    assert told(plan_visit(there, "w47", on_gpu=False)) == [("x.jsonl", False)]
 
 
 def told(plan):

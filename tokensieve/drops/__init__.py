@@ -1,19 +1,13 @@
 """Drops: files that arrive at a location, and what became of them.
 
-location.py  what lies there, which of it is a drop, and whether it is complete
+location.py  where they arrive: folders.py, or prefixes.py on S3
+drop.py      what lies there: files, and whether they are complete
 visits.py    the log of what was cleaned: remembered by content
 looks.py     what was seen last: so that what has not changed is not read again
 """
 
-from tokensieve.drops.location import (
-    NAME,
-    Drop,
-    Entry,
-    Found,
-    check_location,
-    find_drops,
-    look_at,
-)
+from tokensieve.drops.drop import NAME, Drop, Entry
+from tokensieve.drops.location import Found, check_location, find_drops, look_at
 from tokensieve.drops.looks import FileLook, Look, State, looks, note_looks
 from tokensieve.drops.visits import (
     Log,

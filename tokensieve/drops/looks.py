@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tokensieve.documents import parsed, sealed_json
-from tokensieve.drops.location import Drop
+from tokensieve.drops.drop import Drop
 from tokensieve.errors import DamagedError
 from tokensieve.storage import Storage
 
