@@ -137,6 +137,11 @@ def test_every_place_has_what_every_deployment_needs(name, deployment):
 
 
 @pytest.mark.parametrize("name", PLACES)
+def test_the_rounds_of_every_place_have_a_gate(name):
+    assert deployed_settings(CONFIGS / name, "evolve-round").holdout
+
+
+@pytest.mark.parametrize("name", PLACES)
 def test_every_place_keeps_its_drops_apart_from_its_workspace(name):
     settings = CleanDropsSettings.load(CONFIGS / name, {})
     drops, workspace = f"{settings.location}/", f"{settings.workspace}/"
