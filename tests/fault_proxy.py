@@ -4,9 +4,12 @@ import re
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email.message import Message
+from email.utils import formatdate
 from http.client import HTTPConnection, HTTPResponse
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -16,6 +19,7 @@ ANSWERS = {
     "500": (500, "InternalError", "We encountered an internal error. Please try again."),
     "409": (409, "ConditionalRequestConflict", "A conflicting operation occurred."),
     "200err": (200, "InternalError", "We encountered an internal error. Please try again."),
+    "gone": (404, "NoSuchUpload", "The specified upload does not exist."),
     "expired": (403, "ExpiredToken", "The provided token has expired."),
     "denied": (403, "AccessDenied", "Access Denied"),
     "skewed": (403, "RequestTimeTooSkewed", "The difference is too large."),
@@ -24,8 +28,6 @@ FORWARDED = ("dropack", "cut", "flip", "unconditional")
 """What reaches the store: its answer is lost, cut in the middle, has one bit flipped; or the
 request is made without its condition, as by a store that knows none."""
 NOT_FORWARDED = ("reset", "hang", *ANSWERS)
-
-_SKEW = "<RequestTime>20200101T000000Z</RequestTime><ServerTime>2020-01-01T01:00:00Z</ServerTime>"
 
 
 @dataclass
@@ -38,6 +40,8 @@ class Fault:
     """How often; None: for ever."""
     after: int = 0
     """So many requests pass first."""
+    then: Callable[[], object] = bool
+    """Called each time, before the request goes its way."""
     injected: int = 0
     """How often it happened: a test of a fault asserts that it did."""
     _seen: int = 0
@@ -61,6 +65,7 @@ class FaultProxy:
     endpoint: str = ""
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    headers: list[Message] = field(default_factory=list)
     stopped: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -74,8 +79,11 @@ class FaultProxy:
         """Return the kind of fault that happens to the request; empty if it passes."""
         with self.lock:
             self.requests.append(request)
-            found = (fault for fault in self.faults if fault.happens_to(request))
-            return next((fault.kind for fault in found), "")
+            fault = next((each for each in self.faults if each.happens_to(request)), None)
+        if fault is None:
+            return ""
+        fault.then()
+        return fault.kind
 
 
 @contextmanager
@@ -107,10 +115,14 @@ class _Handler(BaseHTTPRequestHandler):
         return is_wanted
 
     def _serve(self) -> None:
+        self.proxy.headers.append(self.headers)
         kind = self.proxy.planned_for(f"{self.command} {self.path}")
         if kind == "reset":
             return self._reset()  # in the middle of the request: its body has not been read
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        size = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(size)
+        if len(body) < size:
+            return self._reset()  # whoever asked is gone
         if kind == "hang":
             self.proxy.stopped.wait()
             self.close_connection = True
@@ -148,10 +160,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer_error(self, kind: str) -> None:
         status, code, message = ANSWERS[kind]
-        inside = f"<Code>{code}</Code><Message>{message}</Message>" + _SKEW * (kind == "skewed")
+        inside = f"<Code>{code}</Code><Message>{message}</Message>"
         data = f'<?xml version="1.0" encoding="UTF-8"?><Error>{inside}</Error>'.encode()
         data = b"" if self.command == "HEAD" else data
         self.send_response_only(status)
+        self.send_header("Date", formatdate(time.time() + 3600 * (kind == "skewed"), usegmt=True))
         self.send_header("Content-Type", "application/xml")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

@@ -1,5 +1,6 @@
 """A store that speaks S3, in the memory of this process, and its buckets."""
 
+import io
 import logging
 import os
 import secrets
@@ -109,5 +110,7 @@ class _Serial:
         self._application = DomainDispatcherApplication(create_backend_app)
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        if size := int(environ.get("CONTENT_LENGTH") or 0):  # a slow client stops nobody else
+            environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(size))
         with self._lock:
             return self._application(environ, start_response)

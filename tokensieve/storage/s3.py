@@ -30,7 +30,7 @@ from tokensieve.storage.s3_connection import S3Connection
 from tokensieve.storage.s3_upload import Condition
 from tokensieve.storage.scratch import scratch_directory
 
-_FIRST_CONTACT_SECONDS = 10.0
+_FIRST_CONTACT_SECONDS = 5.0
 """How long a store is waited for before anything has been done: the address may be wrong."""
 
 

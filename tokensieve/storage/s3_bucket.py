@@ -111,8 +111,8 @@ class S3Bucket:
         """
 
         async def put(client: Any) -> bool:
-            given = {"Bucket": self.name, "Key": key, **checksum(sha256_hex(data)), **condition}
-            return await held(client.put_object(Body=data, **given))
+            given = {"Bucket": self.name, "Key": key, **condition}
+            return await held(client.put_object(Body=data, **checksum(sha256_hex(data)), **given))
 
         return self._answer(put, key, "s3:PutObject")
 

@@ -25,6 +25,8 @@ PATIENCE = 60.0
 
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 20.0
+_WHOLE_SECONDS = 300.0
+"""For a request and its answer, both whole: nothing else notices a peer that stops reading."""
 _WIRE_LOGGERS = ("aiobotocore", "botocore", "fsspec", "s3fs", "urllib3")
 _LOG = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ class S3Connection:
         began, attempt, renewed = time.monotonic(), 0, False
         while True:
             try:
-                return await request(await self.filesystem().set_session(refresh=False))
+                async with asyncio.timeout(_WHOLE_SECONDS):
+                    return await request(await self.filesystem().set_session(refresh=False))
             except STORE_ERRORS as error:
                 attempt, passed = attempt + 1, time.monotonic() - began
                 wait = random.uniform(0.5, 1) * min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
