@@ -13,16 +13,22 @@ FEW_SECONDS = 240.0
 """Long enough for any step on a busy machine."""
 
 
-def start(arguments: list[str], workspace: Path, **environment: str) -> subprocess.Popen[str]:
-    """Start `tokensieve` on a workspace, in a session of its own.
+def start(
+    arguments: list[str], workspace: Path, said_by: Path | None = None, **environment: str
+) -> subprocess.Popen[str]:
+    """Start `tokensieve` on a workspace, in a session of its own, and with a Prefect server of its
+    own unless the environment names one.
 
-    What it says goes to files: a pipe stays open as long as anything it started lives.
+    What it says goes to files beside the workspace, or of another name: a pipe stays open as long
+    as anything it started lives.
     """
     workspace.mkdir(exist_ok=True)
-    with out(workspace).open("w") as output, err(workspace).open("w") as errors:
+    said_by = said_by or workspace
+    known = {key: value for key, value in os.environ.items() if key != "PREFECT_API_URL"}
+    with out(said_by).open("w") as output, err(said_by).open("w") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "flows", *arguments, "--workspace", str(workspace)],
-            env={**os.environ, **environment},
+            env={**known, **environment},
             stdout=output,
             stderr=errors,
             start_new_session=True,
@@ -59,6 +65,11 @@ def children(pid: int, name: str) -> list[psutil.Process]:
     """Return the processes below a process whose command line holds `name`."""
     below = psutil.Process(pid).children(recursive=True)
     return [child for child in below if name in command_line(child)]
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Return whether it runs no more; it may wait for a parent who reads how it ended."""
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def command_line(process: psutil.Process) -> str:

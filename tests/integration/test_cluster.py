@@ -17,8 +17,7 @@ from ray.cluster_utils import Cluster
 
 from ray_cluster import nodes
 from ray_cluster.cluster import check_cluster, connect
-from tests.drops import write_drop
-from tests.processes import children, err, finish, start, wait_for_scores, wait_until
+from tests.processes import children, err, finish, wait_for_scores, wait_until
 from tests.scripts import run_script
 from tests.workspaces import published
 from tokensieve.errors import ResourceError, ServiceError, SettingsError
@@ -39,10 +38,22 @@ def cluster():
 
 
 @pytest.fixture
-def second_node(cluster):
-    node = cluster.add_node(**SMALL_NODE)
-    yield node
-    cluster.remove_node(node)
+def add_node(cluster):
+    """Yield a function that adds a node to the cluster, which leaves with the test."""
+
+    def add(**more):
+        added.append(cluster.add_node(**SMALL_NODE, **more))
+        return added[-1]
+
+    added = []
+    yield add
+    for node in added:
+        cluster.remove_node(node)
+
+
+@pytest.fixture
+def second_node(add_node):
+    return add_node()
 
 
 @pytest.fixture
@@ -51,22 +62,6 @@ def joined(cluster):
     yield ClusterSettings(address=cluster.address, gpus_per_worker=0)
     ray.shutdown()
     connect.cache_clear()
-
-
-@pytest.fixture(scope="module")
-def cleaning(models, tmp_path_factory):
-    """Return the command that cleans a drop of eight shards or more."""
-    drop = write_drop(tmp_path_factory.mktemp("drop") / "drop.jsonl", num_rows=4500)
-    given = ["--base", models.base, "--reference", models.reference, "--template", "tulu"]
-    return ["clean", str(drop), *given]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(cleaning, tmp_path_factory):
-    """Return what stands in a workspace after a run on a cluster of its own."""
-    workspace = tmp_path_factory.mktemp("undisturbed") / "w"
-    finish(start(cleaning, workspace), workspace)
-    return published(workspace)
 
 
 def raylet(node) -> psutil.Process:
@@ -79,10 +74,10 @@ def is_scoring(node) -> bool:
 
 @pytest.mark.slow
 def test_a_node_killed_in_the_middle_of_a_run_on_two_changes_nothing(
-    cluster, second_node, cleaning, undisturbed, tmp_path
+    cluster, second_node, command, undisturbed, tmp_path
 ):
     workspace = tmp_path / "w"
-    process = start([*cleaning, "--ray-address", cluster.address], workspace)
+    process = command(workspace, "--ray-address", cluster.address)
     both = (cluster.head_node, second_node)
     wait_until(lambda: all(map(is_scoring, both)), process, err(workspace))
     wait_for_scores(workspace, 3, process)
@@ -101,30 +96,26 @@ def test_a_cluster_that_can_do_the_run_is_joined(second_node, joined, tmp_path):
     assert list((tmp_path / "w").iterdir()) == []
 
 
-def test_more_gpus_than_a_node_has_are_refused_before_anything_starts(cluster, joined):
-    node = cluster.add_node(num_gpus=1, **SMALL_NODE)
+def test_more_gpus_than_a_node_has_are_refused_before_anything_starts(add_node, joined):
+    add_node(num_gpus=1)
     settings = joined.model_copy(update={"gpus_per_worker": 2.0})
 
     with pytest.raises(ResourceError, match=r"to have 2 GPUs .* no node has more than 1"):
         connect(settings)
 
-    cluster.remove_node(node)
 
-
-def test_a_node_with_another_version_of_a_package_is_refused(cluster, joined, tmp_path):
+def test_a_node_with_another_version_of_a_package_is_refused(add_node, joined, tmp_path):
     """Its processes find the notes of another s3fs before those of the one that is installed."""
     notes = tmp_path / "s3fs-2020.1.dist-info" / "METADATA"
     notes.parent.mkdir()
     notes.write_text("Metadata-Version: 2.1\nName: s3fs\nVersion: 2020.1\n")
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
-    node = cluster.add_node(env_vars={"PYTHONPATH": path}, **SMALL_NODE)
+    node = add_node(env_vars={"PYTHONPATH": path})
 
     here = version("s3fs")
     differs = rf"node \S+ \({node.node_id[:8]}\): s3fs 2020.1, here {here}"
     with pytest.raises(SettingsError, match=differs):
         connect(joined)
-
-    cluster.remove_node(node)
 
 
 def test_files_that_a_node_does_not_see_are_named(second_node, joined, tmp_path):

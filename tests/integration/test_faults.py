@@ -1,54 +1,28 @@
-"""Kill, stop and starve the real command; then run it again and compare every byte."""
+"""Kill, stop and starve the real command; then run it again and compare every byte.
+
+docs/faults.md says which fault is where.
+"""
 
 import os
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
-from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.drops import write_drop
+from tests.processes import (
+    children,
+    err,
+    finish,
+    receipts,
+    wait_for_scores,
+    wait_until,
+)
 from tests.workspaces import published
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-
-FEW_SECONDS = 240.0
-"""Long enough for any step on a busy machine."""
-
-
-@pytest.fixture(scope="module")
-def command(models, tmp_path_factory):
-    """Return a function that starts `tokensieve clean` into a workspace.
-
-    What it prints goes to files: a pipe stays open as long as anything it started lives.
-    """
-    drop = write_drop(tmp_path_factory.mktemp("drop") / "drop.jsonl", num_rows=4500)
-
-    def start(workspace: Path, **environment: str) -> subprocess.Popen[str]:
-        arguments = [
-            *(sys.executable, "-m", "flows", "clean", str(drop), "--template", "tulu"),
-            *("--base", models.base, "--reference", models.reference),
-            *("--workspace", str(workspace)),
-        ]
-        workspace.mkdir(exist_ok=True)
-        environment = {**os.environ, **environment}
-        with out(workspace).open("w") as output, err(workspace).open("w") as errors:
-            return subprocess.Popen(
-                arguments, env=environment, stdout=output, stderr=errors, start_new_session=True
-            )
-
-    return start
-
-
-@pytest.fixture(scope="module")
-def undisturbed(command, tmp_path_factory):
-    workspace = tmp_path_factory.mktemp("undisturbed") / "w"
-    finish(command(workspace), workspace)
-    return published(workspace)
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture
@@ -56,41 +30,10 @@ def workspace(tmp_path):
     return tmp_path / "w"
 
 
-def out(workspace):
-    return workspace.with_suffix(".out")
-
-
-def err(workspace):
-    return workspace.with_suffix(".err")
-
-
-def finish(process, workspace, code=0):
-    assert process.wait(timeout=FEW_SECONDS) == code, err(workspace).read_text()
-
-
-def wait_for_scores(workspace, number, process):
-    """Return once so many score shards have a receipt: the run is in the middle of scoring."""
-    deadline = time.monotonic() + FEW_SECONDS
-    while len(receipts(workspace)) < number:
-        assert process.poll() is None, err(workspace).read_text()
-        assert time.monotonic() < deadline, "the run does not get on"
-        time.sleep(0.02)
-
-
-def children(process, name):
-    """Return the processes below `process` whose command line holds `name`."""
-    below = psutil.Process(process.pid).children(recursive=True)
-    return [child for child in below if name in " ".join(child.cmdline())]
-
-
-def receipts(workspace):
-    return {path: path.stat().st_mtime_ns for path in workspace.glob("scores/*/receipts/*.json")}
-
-
 def test_an_actor_killed_in_the_middle_changes_nothing(command, undisturbed, workspace):
     process = command(workspace)
     wait_for_scores(workspace, 2, process)
-    worker = children(process, "ModelWorker")[0]
+    worker = children(process.pid, "ModelWorker")[0]
 
     worker.kill()
     finish(process, workspace)
@@ -102,8 +45,8 @@ def test_an_actor_killed_in_the_middle_changes_nothing(command, undisturbed, wor
 def test_a_flow_killed_in_the_middle_goes_on_where_it_was(command, undisturbed, workspace):
     process = command(workspace)
     wait_for_scores(workspace, 3, process)
-    workers = children(process, "ModelWorker")
-    servers = children(process, "prefect.server")
+    workers = children(process.pid, "ModelWorker")
+    servers = children(process.pid, "prefect.server")
 
     process.kill()
     process.wait()
@@ -127,6 +70,7 @@ def test_a_flow_killed_in_the_middle_goes_on_where_it_was(command, undisturbed, 
     assert published(workspace) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point", ["after_shard_publish:1", "after_receipt:1", "before_commit:0", "after_commit:0"]
 )
@@ -138,6 +82,45 @@ def test_a_flow_killed_around_a_publication_goes_on(command, undisturbed, worksp
     assert published(workspace) == undisturbed
 
 
+LOST = 8
+"""Exit code of a run whose workers are lost three times."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("point", "code"), [("after_shard_publish:1", LOST), ("after_receipt:1", 0)]
+)
+def test_a_worker_killed_around_the_publication_of_scores_counts_nothing_twice(
+    command, undisturbed, workspace, point, code
+):
+    """The corpus is there, so it is a worker that comes to the point. The next worker comes to it
+    again, unless the shard has its receipt.
+    """
+    finish(command(workspace, TOKENSIEVE_ABORT_AT="after_commit:0"), workspace, -signal.SIGKILL)
+
+    finish(command(workspace, TOKENSIEVE_ABORT_AT=point), workspace, code)
+    if code:
+        assert "shard 1: its worker was lost 3 times" in err(workspace).read_text()
+        finish(command(workspace), workspace)
+
+    assert published(workspace) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_run_whose_workers_are_starved_of_memory_says_so_and_goes_on_when_there_is_some(
+    command, undisturbed, workspace
+):
+    """Ray kills workers as soon as 2 % of the memory are in use."""
+    starved = {"RAY_memory_usage_threshold": "0.02", "RAY_memory_monitor_refresh_ms": "100"}
+
+    finish(command(workspace, **starved), workspace, LOST)
+
+    assert "memory" in err(workspace).read_text()
+    finish(command(workspace), workspace)
+    assert published(workspace) == undisturbed
+
+
+@pytest.mark.slow
 def test_a_flow_killed_before_the_index_is_swapped_in_goes_on(command, undisturbed, workspace):
     point = "before_index_swap:0"
     finish(command(workspace, TOKENSIEVE_ABORT_AT=point), workspace, code=-signal.SIGKILL)
@@ -149,6 +132,7 @@ def test_a_flow_killed_before_the_index_is_swapped_in_goes_on(command, undisturb
     assert published(workspace) == undisturbed
 
 
+@pytest.mark.slow
 def test_ctrl_c_lets_the_shard_in_hand_finish_and_says_how_to_go_on(
     command, undisturbed, workspace
 ):
@@ -164,6 +148,7 @@ def test_ctrl_c_lets_the_shard_in_hand_finish_and_says_how_to_go_on(
     assert published(workspace) == undisturbed
 
 
+@pytest.mark.slow
 def test_two_runs_at_once_give_one_result(command, undisturbed, workspace):
     first, second = command(workspace), command(workspace)
 
@@ -184,6 +169,7 @@ def small_disk(workspace):
     subprocess.run(["umount", "--lazy", str(workspace)], check=True)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_when_there_is_room(
     command, undisturbed, small_disk
 ):
@@ -204,6 +190,7 @@ def test_a_disk_that_fills_up_is_named_and_the_run_goes_on_when_there_is_room(
     assert published(small_disk) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_disk_that_is_too_small_is_refused_at_the_start(command, small_disk):
     (small_disk / "filler").write_bytes(bytes(40 * 2**20))
 
@@ -211,3 +198,22 @@ def test_a_disk_that_is_too_small_is_refused_at_the_start(command, small_disk):
 
     assert "bytes will be written, but" in err(small_disk).read_text()
     assert not (small_disk / "corpora").exists()
+
+
+@pytest.mark.slow
+def test_a_stopped_driver_that_wakes_after_another_finished_changes_nothing(
+    command, undisturbed, workspace
+):
+    first = command(workspace)
+    wait_for_scores(workspace, 2, first)
+    first.send_signal(signal.SIGSTOP)
+    stopped = psutil.Process(first.pid)
+    wait_until(lambda: stopped.status() == psutil.STATUS_STOPPED, first, err(workspace))
+    second_said = workspace.with_name("second")
+
+    finish(command(workspace, said_by=second_said), second_said)
+    assert published(workspace) == undisturbed
+    first.send_signal(signal.SIGCONT)
+    finish(first, workspace)
+
+    assert published(workspace) == undisturbed
