@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from tokensieve.artifact import KINDS, Artifact, Receipt, load_artifact
+from tokensieve.drops import released, required_visit
 from tokensieve.errors import DamagedError, ResourceError
 from tokensieve.runs import Arm, Round, Run, attempts, load_run
 from tokensieve.storage import Storage
@@ -16,7 +17,7 @@ _Found = TypeVar("_Found")
 
 
 class Verification:
-    """Reads every plan, commit, receipt, shard, run and round of a workspace, once.
+    """Reads every plan, commit, receipt, shard, run, round and visit of a workspace, once.
 
     What is not named as ours is not looked at. The index is not part of it: it can be made anew.
     """
@@ -34,6 +35,9 @@ class Verification:
                 self._check_artifact(kind, id)
         for name in self._filled("runs"):
             self._check_run(name)
+        for number in range(1, 1 + len(storage.names("drops/visits"))):
+            self._tried(required_visit, storage, number)
+            self._tried(released, storage, number)
 
     @property
     def damages(self) -> list[str]:

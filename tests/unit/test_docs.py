@@ -23,6 +23,7 @@ DOCUMENTS = [
     "docs/methods.md",
     "docs/architecture.md",
     "docs/deployment.md",
+    "docs/drops.md",
     "docs/operations.md",
 ]
 METHODS = (ROOT / "docs/methods.md").read_text()

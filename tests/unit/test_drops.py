@@ -30,6 +30,7 @@ from tokensieve.errors import DamagedError, InputError, SettingsError
 from tokensieve.planning import check_drops_given, plan_visit, way_of
 from tokensieve.settings import CleanDropsSettings, S3Settings
 from tokensieve.storage import LocalStorage
+from tokensieve.verification import Verification
 
 HERE = S3Settings()
 LONG_AGO = 1_000_000_000
@@ -300,6 +301,16 @@ def test_an_edited_visit_is_refused(storage):
 
     with pytest.raises(DamagedError, match=r"00001\.json"):
         read_log(storage)
+
+
+def test_a_gap_in_the_log_is_refused_and_found_by_verification(storage):
+    for n in range(3):
+        visit_of(f"d{n}", f"{n}").publish(storage, read_log(storage))
+    storage.path("drops/visits/00002.json").unlink()
+
+    with pytest.raises(DamagedError, match=r"00002\.json: is missing, but a later visit is there"):
+        read_log(storage)
+    assert "00002.json: is missing" in Verification(storage).damages[0]
 
 
 def test_a_visit_is_held_until_it_is_released(storage):

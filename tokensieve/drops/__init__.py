@@ -16,6 +16,7 @@ from tokensieve.drops.visits import (
     read_log,
     release,
     released,
+    required_visit,
     sample_counts,
 )
 
@@ -38,5 +39,6 @@ __all__ = [
     "read_log",
     "release",
     "released",
+    "required_visit",
     "sample_counts",
 ]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tokensieve.artifact import Commit
 from tokensieve.documents import parsed, sealed_json
+from tokensieve.errors import DamagedError
 from tokensieve.storage import Storage
 
 _READ_AT_ONCE = 32
@@ -128,15 +129,23 @@ class Log:
 
 def read_log(storage: Storage) -> Log:
     """Return every visit of the workspace; DamagedError if one was edited."""
-    visits: list[Visit] = []
+    found: list[Visit | None] = []
     with ThreadPoolExecutor(_READ_AT_ONCE) as pool:
-        for first in count(1, _READ_AT_ONCE):
-            numbers = range(first, first + _READ_AT_ONCE)
-            found = [visit for visit in pool.map(partial(_read, storage), numbers) if visit]
-            visits += found
-            if len(found) < _READ_AT_ONCE:
-                return Log(tuple(visits))
-    raise AssertionError("the log has an end")
+        while None not in found:
+            numbers = range(len(found) + 1, len(found) + 1 + _READ_AT_ONCE)
+            found += pool.map(partial(_read, storage), numbers)
+    visits = [visit for visit in found[: found.index(None)] if visit is not None]
+    if any(found[len(visits) :]):
+        raise _missing(storage, len(visits) + 1)
+    return Log(tuple(visits))
+
+
+def required_visit(storage: Storage, number: int) -> Visit:
+    """Return a visit that has to be there; DamagedError if it is not, or was edited."""
+    visit = _read(storage, number)
+    if visit is None:
+        raise _missing(storage, number)
+    return visit
 
 
 def release(storage: Storage, number: int, visit: Visit) -> None:
@@ -159,6 +168,13 @@ def _read(storage: Storage, number: int) -> Visit | None:
     key = _visit_key(number)
     data = storage.read(key)
     return None if data is None else parsed(Visit, data, storage.place(key))
+
+
+def _missing(storage: Storage, number: int) -> DamagedError:
+    return DamagedError(
+        f"{storage.place(_visit_key(number))}: is missing, but a later visit is there. What it has "
+        "cleaned would be cleaned again: bring it back."
+    )
 
 
 def _visit_key(number: int) -> str:
