@@ -22,8 +22,8 @@ def why_no_name(name: str) -> str:
     if NAME.fullmatch(name):
         return ""
     return (
-        f"{shortened(name)}: cannot be the name of a drop: at most 64 of a-z 0-9 . _ -, a letter or "
-        "digit first and no dot last. Rename it"
+        f"{shortened(name)}: cannot be the name of a drop: at most 64 of a-z 0-9 . _ -, a letter "
+        "or digit first and no dot last. Rename it"
     )
 
 
