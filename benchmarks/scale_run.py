@@ -36,6 +36,7 @@ from tokensieve.runs import Round, Run
 from tokensieve.selection import selection_tables
 from tokensieve.settings import SelectionSettings
 from tokensieve.storage import LocalStorage
+from tokensieve.storage.scratch import SCRATCH_PREFIX
 
 SELECTIONS = {
     "dataset": SelectionSettings(method="fixed-model", keep=0.6, scope="dataset"),
@@ -52,8 +53,8 @@ class Cost:
     cpu_seconds: float
     peak_bytes: int
     """Most memory of the process."""
-    spilled_bytes: int
-    """Most that lay beside the index while it was built."""
+    scratch_bytes: int
+    """Most that lay in scratch meanwhile: the index while it is built, and what that spills."""
 
 
 def main() -> None:
@@ -71,14 +72,14 @@ def main() -> None:
         num_shards = round(10**exponent / SHARD_TOKENS)
         workspace = options.directory / f"tokens-{exponent:g}"
         print(f"\n10^{exponent:g} tokens, {num_shards} shards")
-        print(f"{'step':<28}{'elapsed s':>10}{'cpu s':>9}{'memory MB':>11}{'spill MB':>10}"
+        print(f"{'step':<28}{'elapsed s':>10}{'cpu s':>9}{'memory MB':>11}{'scratch MB':>12}"
               f"{'per token, first = 1':>22}")  # fmt: skip
         for name in STEPS:
             cost = _in_child(name, workspace, num_shards)
             per_token = cost.cpu_seconds / num_shards
             ratio = per_token / first.setdefault(name, per_token)
             print(f"{name:<28}{cost.seconds:10.1f}{cost.cpu_seconds:9.1f}"
-                  f"{cost.peak_bytes / 1e6:11.0f}{cost.spilled_bytes / 1e6:10.0f}{ratio:22.2f}",
+                  f"{cost.peak_bytes / 1e6:11.0f}{cost.scratch_bytes / 1e6:12.0f}{ratio:22.2f}",
                   flush=True)  # fmt: skip
         _print_sizes(workspace, num_shards)
         shutil.rmtree(workspace)
@@ -87,16 +88,17 @@ def main() -> None:
 def _in_child(name: str, workspace: Path, num_shards: int) -> Cost:
     """Return what the step costs in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.scale_run", "--directory", str(workspace)]
-    spilled_bytes = 0
+    scratch_bytes = 0
     with subprocess.Popen(
         [*command, "--child", name, str(num_shards)], stdout=subprocess.PIPE, text=True
     ) as child:
         while child.poll() is None:
-            spilled_bytes = max(spilled_bytes, _num_bytes(workspace / "index"))
+            held = sum(map(_num_bytes, workspace.glob(f"{SCRATCH_PREFIX}*")))
+            scratch_bytes = max(scratch_bytes, held)
             time.sleep(0.5)
         assert child.stdout is not None
         assert child.returncode == 0, name
-        return Cost(**json.load(child.stdout), spilled_bytes=spilled_bytes)
+        return Cost(**json.load(child.stdout), scratch_bytes=scratch_bytes)
 
 
 def _measured(name: str, workspace: Path, num_shards: int) -> dict[str, float]:
