@@ -19,7 +19,7 @@ def approve_drop(storage: Storage, drop: str) -> str:
     from tasks.prefect_state import is_configured
 
     log = read_log(storage)
-    held = {number: each for number, each in log.held(storage).items() if each.drop == drop}
+    held = {number: each for number, each in log.held.items() if each.drop == drop}
     if not held:
         raise _not_held(storage, log, drop)
     for number, visit in held.items():
@@ -34,7 +34,7 @@ def approve_drop(storage: Storage, drop: str) -> str:
 
 def describe_held(storage: Storage) -> str:
     """Return which drops wait for approval, and why."""
-    held = read_log(storage).held(storage).values()
+    held = read_log(storage).held.values()
     return "\n".join(line for visit in held for line in _held_lines(visit)) or "no drop is held"
 
 
@@ -43,7 +43,7 @@ def describe_drops(storage: Storage) -> str:
     done. Empty if there is no drop.
     """
     log, seen = read_log(storage), looks(storage)
-    held = {visit.drop: visit for visit in log.held(storage).values()}
+    held = {visit.drop: visit for visit in log.held.values()}
     states = {name: _state(name, seen.get(name), held) for name in _names(log, seen)}
     if not states:
         return ""

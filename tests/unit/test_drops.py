@@ -313,16 +313,19 @@ def test_a_gap_in_the_log_is_refused_and_found_by_verification(storage):
     assert "00002.json: is missing" in Verification(storage).damages[0]
 
 
-def test_a_visit_is_held_until_it_is_released(storage):
+def test_what_is_held_counts_for_nothing_but_its_files_until_it_is_released(storage):
     for drop, held in (("a", True), ("b", False), ("c", True)):
         visit_of(drop, drop, held=held).publish(storage, read_log(storage))
     log = read_log(storage)
-    assert list(log.held(storage)) == [1, 3]
+    assert list(log.held) == [1, 3]
+    assert (log.known, log.corpora, log.runs("w")) == ({"a", "b", "c"}, ["cb"], ["b-0123abcd"])
 
     release(storage, 1, log.visits[0])
     release(storage, 1, log.visits[0])  # twice is once
 
-    assert list(log.held(storage)) == [3]
+    log = read_log(storage)
+    assert list(log.held) == [3]
+    assert (log.corpora, log.runs("w")) == (["ca", "cb"], ["a-0123abcd", "b-0123abcd"])
 
 
 # --- approval and status

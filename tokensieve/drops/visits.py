@@ -103,28 +103,32 @@ class Log:
     """Every visit, in order."""
 
     visits: tuple[Visit, ...]
+    waiting: frozenset[int] = frozenset()
+    """The numbers of those that wait for approval."""
+
+    @property
+    def held(self) -> dict[int, Visit]:
+        """Return the visits that wait for approval, by number."""
+        return {n: visit for n, visit in enumerate(self.visits, 1) if n in self.waiting}
+
+    @property
+    def usable(self) -> list[Visit]:
+        """Return the visits whose results may be used."""
+        return [visit for n, visit in enumerate(self.visits, 1) if n not in self.waiting]
 
     @property
     def known(self) -> set[str]:
-        """Return the hashes of all files that were cleaned."""
+        """Return the hashes of all files that were cleaned, for use or not."""
         return {sha256 for visit in self.visits for sha256 in visit.new}
 
     @property
     def corpora(self) -> list[str]:
-        """Return the ids of all corpora that have a sample, the earliest first."""
-        return [visit.corpus for visit in self.visits if visit.counts["samples"]]
+        """Return the ids of the corpora that have a usable sample, the earliest first."""
+        return [visit.corpus for visit in self.usable if visit.counts["samples"]]
 
     def runs(self, way: str) -> list[str]:
-        """Return the runs that selected in this way, the earliest first."""
-        return [each.run for each in self.visits if each.selection and each.way == way]
-
-    def held(self, storage: Storage) -> dict[int, Visit]:
-        """Return the visits that wait for approval, by number."""
-        return {
-            number: visit
-            for number, visit in enumerate(self.visits, 1)
-            if visit.held and not released(storage, number)
-        }
+        """Return the runs that selected in this way, and are usable, the earliest first."""
+        return [each.run for each in self.usable if each.selection and each.way == way]
 
 
 def read_log(storage: Storage) -> Log:
@@ -137,7 +141,9 @@ def read_log(storage: Storage) -> Log:
     visits = [visit for visit in found[: found.index(None)] if visit is not None]
     if any(found[len(visits) :]):
         raise _missing(storage, len(visits) + 1)
-    return Log(tuple(visits))
+    held = (number for number, visit in enumerate(visits, 1) if visit.held)
+    waiting = frozenset(number for number in held if not released(storage, number))
+    return Log(tuple(visits), waiting)
 
 
 def required_visit(storage: Storage, number: int) -> Visit:
