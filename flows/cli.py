@@ -43,17 +43,18 @@ INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 
 # The terminal shows our bars, summaries and errors; Prefect's log goes to its server in full.
-_PREFECT_DEFAULTS = {
+_DEFAULTS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PYTHONSAFEPATH": "1",  # what is started here imports nothing from where a command is started
 }
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command and exit with its code."""
-    for name, value in _PREFECT_DEFAULTS.items():
+    for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):

@@ -10,9 +10,10 @@ import secrets
 from pathlib import Path
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")
+TOKEN_FILE = Path.home() / ".ray" / "auth_token"
+"""Where Ray looks for a token that the environment does not give."""
 TOKEN_IS_OURS = not (
-    {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    or (Path.home() / ".ray" / "auth_token").exists()
+    {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys() or TOKEN_FILE.exists()
 )
 """Whether no token was given, so that one is made up here that only our own cluster takes."""
 if TOKEN_IS_OURS:

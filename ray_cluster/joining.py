@@ -3,16 +3,17 @@
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from pathlib import Path
 
 import ray
 from ray._private import ray_constants, services
 from ray.exceptions import AuthenticationError, RayError
 
-from ray_cluster import TOKEN_IS_OURS, WORKER_ENVIRONMENT
+from ray_cluster import TOKEN_FILE, TOKEN_IS_OURS, WORKER_ENVIRONMENT
 from tokensieve.errors import ServiceError, SettingsError, shortened
 
 _CONNECT_SECONDS = 5.0
@@ -29,7 +30,7 @@ def join(address: str | None) -> None:
         return _check_same(address)
     _check_token_file()
     try:
-        with _sigterm_kept():
+        with _sigterm_kept(), chdir(sys.prefix):  # workers import from where Ray is joined
             if address is None:
                 _start_on_loopback()
             else:
@@ -93,6 +94,11 @@ def _start_on_loopback() -> None:
     Ray takes 127.0.0.1 for "any address" unless its switch for Windows and macOS says that there is
     no cluster beyond this machine; the switch is read from both places.
     """
+    if os.environ["RAY_AUTH_MODE"] != "token":
+        raise SettingsError(
+            f"RAY_AUTH_MODE: is {shortened(os.environ['RAY_AUTH_MODE'])}. Whoever reaches a Ray "
+            "without a token runs code on this machine, so none is started. Unset it."
+        )
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray.init(
@@ -107,15 +113,23 @@ def _start_on_loopback() -> None:
 
 
 def _check_token_file() -> None:
-    """Raise SettingsError if the token's file says nothing: Ray would abort the whole process."""
-    path = os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if path is None or "RAY_AUTH_TOKEN" in os.environ:
+    """Raise SettingsError if others can read the token, or its file says nothing: then Ray would
+    abort the whole process.
+    """
+    if "RAY_AUTH_TOKEN" in os.environ:
         return
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN_FILE)).absolute()
+    os.environ["RAY_AUTH_TOKEN_PATH"] = str(path)  # workers run in other directories
     try:
-        empty = not Path(path).read_text().strip()
+        is_open, is_empty = path.stat().st_mode & 0o077, not path.read_text().strip()
     except OSError as error:
         raise SettingsError(f"RAY_AUTH_TOKEN_PATH: {path}: {error.strerror}.") from None
-    if empty:
+    if is_open:
+        raise SettingsError(
+            f"RAY_AUTH_TOKEN_PATH: {path}: others can read it, and run code with it. "
+            f"chmod 600 {path}"
+        )
+    if is_empty:
         raise SettingsError(f"RAY_AUTH_TOKEN_PATH: {path}: is empty.")
 
 

@@ -1,9 +1,11 @@
 """What every test process needs before anything else is imported."""
 
 import os
+from pathlib import Path
 
 import pytest
 
+os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parents[1])  # Ray's workers import tests
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME
 
+from ray_cluster import TOKEN_FILE
 from ray_cluster.cluster import connect
 from tasks.doctor.finding import Finding, bad, ok, warn
 from tasks.doctor.machine import check_directory
@@ -41,7 +42,7 @@ def check_ray_token() -> Finding:
     """Return whether Ray asks for a token that nobody else can read."""
     if os.environ.get("RAY_AUTH_MODE") != "token":
         return bad("RAY_AUTH_MODE is not token: whoever reaches Ray runs code", "Unset it")
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", Path.home() / ".ray/auth_token"))
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", TOKEN_FILE))
     if path.exists() and path.stat().st_mode & _READABLE_BY_OTHERS:
         return bad(f"{path}: others can read the token", f"chmod 600 {path}")
     return ok("asked for, and nobody else can read it")
