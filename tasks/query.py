@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-import os
+import secrets
 import shutil
 import sys
 import unicodedata
@@ -96,7 +96,7 @@ def write_parquet(result: QueryResult, path: Path) -> None:
 @contextmanager
 def _replaced(path: Path) -> Iterator[Path]:
     """Yield a file to write beside `path`; it takes the place of `path` if all went well."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")  # nobody can put a link there before
     try:
         yield partial
         partial.replace(path)

@@ -217,5 +217,5 @@ def test_there_is_room_for_a_byte(storage):
 
 @pytest.mark.parametrize("key", ["", "..", "a/../b", "/etc/passwd", "a//b", ".hidden", "a\n", "é"])
 def test_no_key_leads_out_of_the_root(storage, key):
-    with pytest.raises(AssertionError):
+    with pytest.raises(DamagedError, match="is no name in a workspace"):
         storage.create(key, b"")

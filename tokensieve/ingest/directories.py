@@ -100,6 +100,14 @@ def _check_exists(path: Path, advice: str) -> None:
     raise InputError(f"{path}: there is no such file or directory. {advice}.")
 
 
+def _check_inside(path: Path, folder: Path) -> None:
+    """Raise InputError for a link out of a folder: whoever wrote that may not read all we can."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise InputError(
+            f"{path}: is a link out of its folder. Copy the file there, or name it itself."
+        )
+
+
 def _files_of_folder(folder: Path, warnings: list[str]) -> list[FoundFile]:
     """Return the files of a plain folder, by name; warn of what else lies there."""
     with reading(str(folder)):
@@ -108,6 +116,7 @@ def _files_of_folder(folder: Path, warnings: list[str]) -> list[FoundFile]:
     _look_at_others(str(folder), len(paths), [path.name for path in visible - paths], warnings)
     for path in paths:
         _check_exists(path, "It was here a moment ago")
+        _check_inside(path, folder)
     return [_ordinary(str(path)) for path in sorted(paths)]
 
 
@@ -170,6 +179,7 @@ def _dataset_files(directory: Path, source: str) -> list[FoundFile]:
         raise InputError(f"{directory}/state.json: _data_files: names no files of this directory.")
     for path in paths:
         _check_exists(path, "Copy the directory again")
+        _check_inside(path, directory)
         _check_features(directory, path)
     return [FoundFile(str(path), source, is_stream=True) for path in paths]
 

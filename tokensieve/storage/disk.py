@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,26 @@ def write_synced(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+
+
+def check_links(root: Path, directory: Path) -> None:
+    """Raise ResourceError if the directory is, or lies below, a link in `root` of another user.
+
+    Those of the owner of the workspace are followed: so a part of it may lie on another disk.
+    """
+    for each in (directory, *directory.parents):
+        if not each.is_relative_to(root):
+            return
+        found = each.lstat()
+        if stat.S_ISLNK(found.st_mode) and found.st_uid not in _trusted(root):
+            raise ResourceError(
+                f"{each}: is a link that user {found.st_uid} made, and leads to {each.resolve()}. "
+                "Remove it, and let nobody else write to the workspace: chmod go-w."
+            )
+
+
+def _trusted(root: Path) -> set[int]:
+    return {0, os.geteuid(), root.stat().st_uid}
 
 
 def sync(path: Path) -> None:

@@ -2,11 +2,20 @@
 
 import re
 
+from tokensieve.errors import DamagedError, shortened
+
 KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def key_parts(key: str) -> list[str]:
-    """Return the parts of `key`. Keys are made by our code, so a wrong one is our error."""
+    """Return the parts of `key`, none of which leads out of the root.
+
+    Keys are made by our code, of ids that documents say; so DamagedError is raised for a wrong one.
+    """
     parts = key.split("/")
-    assert all(map(KEY_PART.fullmatch, parts)), f"not a storage key: {key!r}"
+    if not all(map(KEY_PART.fullmatch, parts)):
+        raise DamagedError(
+            f"{shortened(key, 200)}: is no name in a workspace, but a document of it says so. It "
+            "was edited; bring the original back."
+        )
     return parts

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
-from tokensieve.storage.disk import disk_errors, link, sync, write_synced
+from tokensieve.storage.disk import check_links, disk_errors, link, sync, write_synced
 from tokensieve.storage.hashing import changed, sha256_hex
 from tokensieve.storage.keys import KEY_PART, key_parts
 from tokensieve.storage.listing import Leftover, StoredFile
@@ -44,7 +44,7 @@ class LocalStorage:
         return path
 
     def path(self, key: str) -> Path:
-        """Return where `key` lies. Keys are made by our code, so a wrong one is our error."""
+        """Return where `key` lies; DamagedError if it is no name in a workspace."""
         return self.root.joinpath(*key_parts(key))
 
     def exists(self, key: str) -> bool:
@@ -284,11 +284,13 @@ class LocalStorage:
         return now
 
     def _make_directory(self, directory: Path) -> None:
-        """Create `directory` and make its name durable."""
-        if not directory.is_dir():
-            self._make_directory(directory.parent)
-            directory.mkdir(exist_ok=True)
-            sync(directory.parent)
+        """Create `directory` and make its name durable; no other user's link is followed."""
+        if directory.is_dir():
+            check_links(self.root, directory)
+            return
+        self._make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        sync(directory.parent)
 
 
 def _files_below(directory: Path) -> Iterator[Path]:

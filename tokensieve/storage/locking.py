@@ -5,6 +5,7 @@ as the locks of NFS, Ceph and Lustre do.
 """
 
 import fcntl
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +23,8 @@ def file_lock(path: Path, place: str) -> Iterator[None]:
 
     Raises ResourceError if another process holds it for too long.
     """
-    with path.open("ab") as file:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+    with os.fdopen(descriptor, "rb") as file:
         deadline = time.monotonic() + LOCK_SECONDS
         while not _is_locked(file.fileno()):
             if time.monotonic() > deadline:
