@@ -76,4 +76,4 @@ def _score_shards(step: ScoringStep) -> None:
 
 
 def _check(step: ScoringStep, num_wrong: int, num_response: int) -> None:
-    check_finite(step.model.path, num_wrong, num_response, step.settings.max_non_finite)
+    check_finite(str(step.model.place), num_wrong, num_response, step.settings.max_non_finite)
