@@ -245,6 +245,15 @@ def test_a_store_that_cannot_arbitrate_is_refused(s3, s3_proxy, behind, pattern)
     assert s3.keys() == []
 
 
+def test_a_store_that_lets_two_in_who_come_at_once_is_refused(s3, s3_proxy, behind):
+    fault = s3_proxy.inject("unconditional", "^PUT", times=2)
+
+    with pytest.raises(SettingsError, match="cannot arbitrate two writers"):
+        behind.probe()
+
+    assert fault.injected == 2
+
+
 def test_a_missing_bucket_is_named(s3):
     storage = open_storage("s3://no-such-bucket/workspace", s3.settings)
 

@@ -8,6 +8,7 @@ whoever creates a key and is told so compares what stands there, as with any oth
 import hashlib
 import secrets
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -32,6 +33,8 @@ from tokensieve.storage.scratch import scratch_directory
 
 _FIRST_CONTACT_SECONDS = 5.0
 """How long a store is waited for before anything has been done: the address may be wrong."""
+_RIVALS = 8
+"""Writers of one key at the same moment: some stores know the condition, but not that it races."""
 
 
 @dataclass(frozen=True)
@@ -230,10 +233,12 @@ def _probe(storage: S3Storage) -> None:
     """Do everything once that a run does, on an object of its own."""
     bucket, name = storage.bucket, f"{storage.prefix}/probe-{secrets.token_hex(8)}"
     try:
-        bucket.put(name, b"probe", IF_ABSENT)
+        with ThreadPoolExecutor(_RIVALS) as pool:
+            rivals = [pool.submit(bucket.put, name, bytes([n]), IF_ABSENT) for n in range(_RIVALS)]
+        winners = sum(rival.result() for rival in rivals)
         is_written_again = bucket.put(name, b"again", IF_ABSENT)
         is_written_in_parts = bucket.put_parts(name, iter([b"parts"]), IF_ABSENT)
-        if is_written_again or is_written_in_parts or bucket.read(name) != b"probe":
+        if winners > 1 or is_written_again or is_written_in_parts or not bucket.read(name):
             raise SettingsError(
                 f"{storage}: this store cannot arbitrate two writers: it writes over what stands "
                 "there although it is told not to (If-None-Match). Choose another store."
