@@ -25,6 +25,7 @@ DOCUMENTS = [
     "docs/deployment.md",
     "docs/drops.md",
     "docs/operations.md",
+    "docs/s3.md",
 ]
 METHODS = (ROOT / "docs/methods.md").read_text()
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
