@@ -14,6 +14,7 @@ import duckdb
 from fsspec import AbstractFileSystem
 
 from sql.statements import run
+from tokensieve.addresses import is_address
 from tokensieve.errors import DamagedError, TokensieveError
 from tokensieve.storage import Storage
 
@@ -28,7 +29,7 @@ def stored_files(connection: duckdb.DuckDBPyConnection, storage: Storage) -> Ite
     Nothing is done for paths, which DuckDB reads by itself. What the storage raises in the block
     is raised as it is, whatever DuckDB makes of it.
     """
-    if not str(storage).startswith(f"{_PROTOCOL}://"):
+    if not is_address(str(storage)):
         yield
         return
     files = _StoredFiles(storage, dict(run(connection, "list_table_files").fetchall()))
