@@ -11,21 +11,32 @@ import pytest
 import torch
 
 from ray_cluster.model_worker import ModelWorker, check_unchanged
+from tasks.benchmark import mark_noise, plant_drop
 from tests.fault_proxy import fault_proxy
 from tests.s3_server import SECRET, new_bucket
 from tests.tiny_models import build_tiny_model
 from tests.tiny_plans import commit_corpus, commit_model, end_round, make_inputs
 from tokensieve.errors import InputError, SettingsError
+from tokensieve.external import read_external
+from tokensieve.ingest.directories import one_file
 from tokensieve.models import ModelPlace, fetching, input_embeddings, load_model
 from tokensieve.planning import (
     check_evolve_given,
+    compare_settings,
     model_spec,
     next_round,
+    noisy_corpus,
     plan_clean,
     plan_evolve,
     plan_train,
 )
-from tokensieve.settings import CleanSettings, EvolveSettings, S3Settings, TrainSettings
+from tokensieve.settings import (
+    BenchmarkSettings,
+    CleanSettings,
+    EvolveSettings,
+    S3Settings,
+    TrainSettings,
+)
 
 FILES = {"config.json", "generation_config.json", "model.safetensors"} | {
     "tokenizer.json",
@@ -292,3 +303,22 @@ def test_a_training_begins_with_a_model_of_the_workspace_or_of_an_address(inputs
     reference = plan_train(of_address, on_gpu=False).training.init
     assert str(reference.place) == s3.address("models/reference")
     assert reference.fingerprint != first.training.init.fingerprint
+
+
+def test_a_noisy_copy_of_a_drop_lies_in_the_workspace_for_every_machine(
+    inputs, s3, monkeypatch, tmp_path
+):
+    settings = BenchmarkSettings(**inputs, holdout=inputs["files"], noise_rate=1.0)
+
+    noisy = plant_drop.fn(settings, 0)
+    corpus = noisy_corpus(settings, noisy)
+    another_machine(monkeypatch, tmp_path)
+    commit_corpus(corpus)
+    marks = mark_noise.fn(settings, noisy, corpus)
+
+    assert [str(file.path) for file in corpus.inventory.files] == [s3.address(f"runs/{noisy.drop}")]
+    assert f"runs/{marks}" in s3.keys("runs/noise/")
+    compared = compare_settings(settings, noisy, marks, 0)
+    external = read_external(one_file(compared.external, settings.s3))
+    assert len(external.rows) == corpus.artifact.required_commit().totals["scored"]
+    assert (external.values_V < 0).any()

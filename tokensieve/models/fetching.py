@@ -24,6 +24,7 @@ from tokensieve.models.directory import check_kind, check_model_directory
 from tokensieve.objects import S3Object, list_objects
 from tokensieve.settings.groups import S3Settings
 from tokensieve.storage.cache import cache_home
+from tokensieve.storage.disk import disk_errors
 from tokensieve.storage.scratch import scratch_directory
 
 _AT_ONCE = 8
@@ -76,10 +77,12 @@ def _listed(address: str, s3: S3Settings) -> dict[str, S3Object]:
 def _fetch(address: str, files: dict[str, S3Object], copy: Path) -> None:
     """Make the copy: fetched beside it, looked through, and then renamed."""
     copies = copy.parent.parent
-    _make_room(copies, sum(each.num_bytes for each in files.values()), address)
+    num_bytes = sum(each.num_bytes for each in files.values())
+    _make_room(copies, num_bytes, address)
     with scratch_directory(copies) as scratch:
         here = scratch / copy.parent.name / copy.name
-        _download(files, here)
+        with disk_errors(copy, num_bytes):
+            _download(files, here)
         try:
             check_model_directory(str(here))
         except InputError as error:
