@@ -10,6 +10,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from uuid import uuid4
 
 import httpx
 import psutil
@@ -27,6 +28,7 @@ class LivePrefect:
     home: Path
     port: int
     password: str = field(default_factory=lambda: f"admin:{secrets.token_hex(8)}")
+    _client: str = field(default_factory=lambda: str(uuid4()))
 
     @property
     def address(self):
@@ -54,8 +56,14 @@ class LivePrefect:
         """Return the server's answer to a question of its API."""
         user, _, word = self.password.partition(":")
         url = f"{self.address}/api/{path}"
-        with httpx.Client(auth=(user, word), timeout=30) as client:
-            answer = client.post(url, json=body) if body else client.get(url)
+        with httpx.Client(auth=(user, word), timeout=60) as client:
+            if body:  # may change something, so a page of another site must not be able to ask
+                asked = {"client": self._client}
+                token = client.get(f"{self.address}/api/csrf-token", params=asked).json()["token"]
+                headers = {"Prefect-Csrf-Client": self._client, "Prefect-Csrf-Token": token}
+                answer = client.post(url, json=body, headers=headers)
+            else:
+                answer = client.get(url)
         answer.raise_for_status()
         return answer.json()
 
