@@ -114,11 +114,12 @@ def test_an_object_that_is_replaced_while_it_is_fetched_is_fetched_anew(
 ):
     storage.create_from("big", ready)
     version = storage.bucket.found("workspace/big")
-    s3.put("workspace/big", b"newer")
+    newer = bytes(len(BIG))
+    s3.put("workspace/big", newer)
 
     with pytest.raises(DamagedError, match=r"was replaced while it was read"):
         list(storage.bucket.blocks("workspace/big", version))
-    assert storage.local("big").read_bytes() == b"newer"
+    assert storage.local("big").read_bytes() == newer
 
 
 @pytest.mark.parametrize(

@@ -18,18 +18,19 @@ LOCK_SECONDS = 600.0
 
 
 @contextmanager
-def file_lock(path: Path, place: str) -> Iterator[None]:
+def file_lock(path: Path, place: str, more_seconds: float = 0.0) -> Iterator[None]:
     """Hold the lock in the file at `path`, which says who may write `place`.
 
-    Raises ResourceError if another process holds it for too long.
+    Raises ResourceError if another process holds it for LOCK_SECONDS and `more_seconds`.
     """
+    seconds = LOCK_SECONDS + more_seconds
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
     with os.fdopen(descriptor, "rb") as file:
-        deadline = time.monotonic() + LOCK_SECONDS
+        deadline = time.monotonic() + seconds
         while not _is_locked(file.fileno()):
             if time.monotonic() > deadline:
                 raise ResourceError(
-                    f"{place}: another process has been at work on it for {LOCK_SECONDS:.0f} s. "
+                    f"{place}: another process has been at work on it for {seconds:.0f} s. "
                     "Wait for it or end it, then run the same command again."
                 )
             time.sleep(0.05)
