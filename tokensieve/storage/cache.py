@@ -4,6 +4,7 @@
                                         versions/<key>   which version it is; a lock for its maker
                                         partial/<key>    the copy while it is made
                             scratch/                     directories for a while
+                            models/                      of models: tokensieve/models/fetching.py
 
 Nothing here is needed: all of it may be deleted while no run is at work. Copies that were not used
 for an hour go, those not used for longest first, where a new one would leave less than a twentieth
