@@ -1,14 +1,16 @@
 """Tell what nothing in a workspace needs, and remove it if asked to."""
 
 from collections.abc import Collection, Sequence
+from socket import gethostname
 
 from rich.filesize import decimal
 
 from sql.index import update_index
 from tasks.status import is_running
-from tokensieve.errors import ConflictError
+from tokensieve.drops import read_log
+from tokensieve.errors import ConflictError, shortened
 from tokensieve.garbage import MIN_AGE_SECONDS, Garbage, find_garbage, forgettable
-from tokensieve.runs import named_run
+from tokensieve.runs import Run, attempts, named_run
 from tokensieve.storage import Storage
 
 _SHOWN = 40
@@ -24,7 +26,7 @@ def describe_garbage(storage: Storage, older_than_days: float, forgotten: Collec
 def remove_garbage(storage: Storage, older_than_days: float, forgotten: Collection[str]) -> str:
     """Remove what nothing needs, and say what it was. The index is brought up to what is left.
 
-    Raises ConflictError for a run that is to be forgotten while it runs.
+    Raises ConflictError for a run that is to be forgotten while it runs, or that cleaned a drop.
     """
     going, young = _sorted_out(storage, older_than_days, forgotten)
     for each in going:
@@ -39,13 +41,30 @@ def _sorted_out(
 ) -> tuple[list[Garbage], list[Garbage]]:
     """Return what is old enough to go, and what is not. Runs are forgotten at any age."""
     for name in forgotten:
-        if is_running(storage, named_run(storage, name)):
-            raise ConflictError(f"{name}: is running. End it first, or forget it later.")
+        _check_forgettable(storage, named_run(storage, name))
     min_age = max(MIN_AGE_SECONDS, older_than_days * 24 * 3600)
     found = find_garbage(storage, forgotten)
     going = [forgettable(storage, name) for name in forgotten]
     going += [each for each in found if each.age >= min_age]
     return going, [each for each in found if each.age < min_age]
+
+
+def _check_forgettable(storage: Storage, run: Run) -> None:
+    """Raise ConflictError if somebody works on the run, or if it is the memory of a drop."""
+    if is_running(storage, run):
+        raise ConflictError(f"{run.name}: is running. End it first, or forget it later.")
+    tried = attempts(storage, run.name)
+    if tried and tried[-1].host != gethostname() and not run.is_finished(storage):
+        raise ConflictError(
+            f"{run.name}: was last worked on by {shortened(tried[-1].host)}, perhaps still is. "
+            "Forget it there."
+        )
+    for visit in read_log(storage).visits:
+        if visit.run == run.name:
+            raise ConflictError(
+                f"{run.name}: cleaned the drop {visit.drop}. Without it nobody could tell what was "
+                "kept of files that are not cleaned again; it stays."
+            )
 
 
 def _lines(storage: Storage, going: Sequence[Garbage], young: Sequence[Garbage]) -> list[str]:

@@ -1,8 +1,9 @@
 """What nothing in a workspace needs any more, and how it is removed.
 
-Removing is safe at any moment: what is younger than a day is never touched, so that nothing is
-taken from a run that has just begun; and of an artifact its COMMIT goes first and its plan last, so
-that a half-removed one counts as not done and is garbage still.
+What is younger than a day is never touched, so that nothing is taken from a run that has just begun
+something new. A run that takes up old garbage in the very moment in which it goes ends with an
+error, and does it anew the next time: of an artifact COMMIT and receipts go first and the plan
+last, so that a half-removed one counts as not done, and is garbage still.
 """
 
 import re
@@ -42,11 +43,14 @@ class Garbage:
 
     def remove(self, storage: Storage) -> None:
         """Remove the files that are still there."""
+        first = next((file for file in self.files if _is_receipt(file.key)), None)
         for file in self.files:
             if isinstance(file, Leftover):
                 storage.discard(file)
             else:
                 storage.remove(file.key)
+            if file is first:  # somebody may just have committed; now nobody can any more
+                storage.remove(f"{self.key}/COMMIT.json")
 
 
 def find_garbage(storage: Storage, forgotten: Collection[str] = ()) -> list[Garbage]:
@@ -76,7 +80,11 @@ def _turn(key: str, file: StoredFile) -> tuple[int, str]:
     """Return when a file of an artifact is removed: its commit first, its plan last."""
     inside = file.key.removeprefix(f"{key}/")
     order = {"COMMIT.json": 0, "PLAN.json": 3}
-    return order.get(inside, 1 if inside.startswith("receipts/") else 2), inside
+    return order.get(inside, 1 if _is_receipt(file.key) else 2), inside
+
+
+def _is_receipt(key: str) -> bool:
+    return key.split("/")[2:3] == ["receipts"]
 
 
 def _strays(storage: Storage, key: str) -> Iterator[Garbage]:

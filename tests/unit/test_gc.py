@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
@@ -21,6 +22,7 @@ from tests.tiny_runs import (
 )
 from tests.tiny_workspace import Sample, finish_run, make_corpus, make_scores, make_selection
 from tokensieve.artifact import Artifact
+from tokensieve.drops import Visit, read_log
 from tokensieve.errors import ConflictError, SettingsError
 from tokensieve.garbage import find_garbage
 from tokensieve.reachability import Reachability
@@ -178,6 +180,48 @@ def test_a_run_that_is_unknown_or_running_is_not_forgotten(storage):
     ).publish(storage, "first")
     with pytest.raises(ConflictError, match="is running"):
         remove_garbage(storage, 1.0, ["first"])
+
+
+def test_a_run_that_another_machine_has_not_finished_is_not_forgotten(storage):
+    run, _ = begin_evolving_run(storage)
+    Attempt(
+        flow_run="11111111-2222-3333-4444-555555555555", host="elsewhere", pid=1, started=1.0
+    ).publish(storage, run.name)
+
+    with pytest.raises(ConflictError, match="last worked on by 'elsewhere'"):
+        describe_garbage(storage, 1.0, [run.name])
+
+
+def test_a_run_that_cleaned_a_drop_is_not_forgotten(storage):
+    corpus, _, selection = cleaned(storage, "first", [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    visit = Visit(
+        drop="week-1",
+        files=[],
+        run="first",
+        way="0" * 16,
+        corpus=corpus.id,
+        selection=selection.id,
+        counts={},
+        alarms=[],
+        held=False,
+    )
+    visit.publish(storage, read_log(storage))
+
+    with pytest.raises(ConflictError, match="cleaned the drop week-1"):
+        remove_garbage(storage, 1.0, ["first"])
+
+
+def test_a_commit_that_is_made_while_its_artifact_goes_does_not_stay(storage):
+    corpus, _, _ = cleaned(storage, "first", [[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    other = make_scores(corpus, "base", [[9.0, 9.0, 9.0], [9.0, 9.0, 9.0]])
+    [garbage] = find_garbage(storage)
+    storage.remove(garbage.files[0].key)
+    other.commit()
+
+    replace(garbage, files=garbage.files[1:]).remove(storage)
+
+    assert other.committed() is None
+    assert "every hash is right" in verify_artifacts(storage)
 
 
 def test_files_without_a_receipt_checkpoints_and_temporary_files_are_garbage(storage):
