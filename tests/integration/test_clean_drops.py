@@ -16,7 +16,7 @@ from tests.drops import write_drop
 from tests.workspaces import ids, published
 from tokensieve.artifact import load_artifact
 from tokensieve.drops import looks, read_log
-from tokensieve.errors import InputError, QuarantineError, SettingsError
+from tokensieve.errors import QuarantineError, SettingsError
 from tokensieve.runs import load_run
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import LocalStorage
@@ -344,12 +344,3 @@ def test_a_location_that_is_not_there_is_told_before_anything_is_begun(place):
     with pytest.raises(SettingsError, match="there is no such directory"):
         place.clean()
     assert not place.workspace.exists()
-
-
-def test_a_link_out_of_the_location_fails_its_drop(place, tmp_path):
-    secret = write_drop(tmp_path / "secret.jsonl", num_rows=3)
-    (place.location / "w46").mkdir()
-    (place.location / "w46" / "x.jsonl").symlink_to(secret)
-
-    with pytest.raises(InputError, match="is a link out of"):
-        place.clean()

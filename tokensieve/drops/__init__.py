@@ -6,9 +6,9 @@ visits.py    the log of what was cleaned: remembered by content
 looks.py     what was seen last: so that what has not changed is not read again
 """
 
-from tokensieve.drops.drop import NAME, Drop, Entry
+from tokensieve.drops.drop import NAME, Drop, Entry, is_data
 from tokensieve.drops.location import Found, check_location, find_drops, look_at
-from tokensieve.drops.looks import FileLook, Look, State, looks, note_looks
+from tokensieve.drops.looks import MAX_DETAIL, FileLook, Look, State, looks, note_looks
 from tokensieve.drops.visits import (
     Log,
     Visit,
@@ -21,6 +21,7 @@ from tokensieve.drops.visits import (
 )
 
 __all__ = [
+    "MAX_DETAIL",
     "NAME",
     "Drop",
     "Entry",
@@ -33,6 +34,7 @@ __all__ = [
     "VisitedFile",
     "check_location",
     "find_drops",
+    "is_data",
     "look_at",
     "looks",
     "note_looks",

@@ -17,6 +17,13 @@ def is_hidden(name: str) -> bool:
     return name.startswith(_HIDDEN)
 
 
+def is_data(name: str) -> bool:
+    """Return whether the file of this name in a drop is meant to be read: it is not hidden, nor is
+    a folder that it lies in.
+    """
+    return not any(map(is_hidden, name.split("/")))
+
+
 def why_no_name(name: str) -> str:
     """Return why no drop can have this name, which is data of others; empty if one can."""
     if NAME.fullmatch(name):
@@ -39,11 +46,6 @@ class Entry:
     changed: float
     """When it was last written, in seconds since 1970."""
 
-    @property
-    def is_data(self) -> bool:
-        """Return whether it is meant to be read: neither it nor its folder is hidden."""
-        return not any(map(is_hidden, self.name.split("/")))
-
 
 @dataclass(frozen=True)
 class Drop:
@@ -60,7 +62,7 @@ class Drop:
     @property
     def data(self) -> dict[str, Entry]:
         """Return the files that are meant to be read, by name."""
-        return {entry.name: entry for entry in self.entries if entry.is_data}
+        return {entry.name: entry for entry in self.entries if is_data(entry.name)}
 
     def why_waiting(self, now: float, quiet_seconds: float) -> str:
         """Return why it is not complete yet at the time `now`; empty if it is complete.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokensieve.drops.drop import Drop, Entry, is_hidden, why_no_name
-from tokensieve.errors import InputError, shortened
+from tokensieve.errors import shortened
 from tokensieve.ingest.opening import reading
 
 
@@ -23,14 +23,13 @@ def folder_names(location: str) -> tuple[list[str], list[str]]:
 
 
 def look_at_folder(location: str, name: str) -> Drop:
-    """Return a drop as it is now. Raises InputError if it holds a link out of the location."""
+    """Return a drop as it is now. Raises InputError if it cannot be looked at."""
     root = Path(location) / name
     entries, changed = [], 0.0
     with reading(str(root)):
         for path, found in _walk(root):
             changed = max(changed, found.st_mtime)
             if not path.is_dir():
-                _check_inside(path, Path(location))
                 version = f"{found.st_mtime_ns}-{found.st_ctime_ns}"
                 inside = path.relative_to(root).as_posix()
                 entries.append(Entry(inside, found.st_size, version, found.st_mtime))
@@ -56,8 +55,3 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 
 def _raise(error: OSError) -> None:
     raise error
-
-
-def _check_inside(path: Path, location: Path) -> None:
-    if path.is_symlink() and not path.resolve().is_relative_to(location.resolve()):
-        raise InputError(f"{path}: is a link out of {location}. Copy the file into the drop.")

@@ -15,6 +15,8 @@ from tokensieve.storage import Storage
 
 State = Literal["waiting", "begun", "cleaned", "held", "known", "failed"]
 """`waiting`: not complete; `known`: nothing in it is new. The states of a drop, for people."""
+MAX_DETAIL = 500
+"""Characters that are noted of errors and warnings."""
 _KEY = "drops/LOOKS.json"
 _SETTLED = {"cleaned", "held", "known"}
 
@@ -37,7 +39,7 @@ class Look(_Document):
 
     state: State
     detail: str = ""
-    """What a person should know: why it waits, or what went wrong."""
+    """What a person should know: why it waits, what went wrong, what was left out."""
     files: dict[str, FileLook] = {}
     """By name."""
 
