@@ -1,10 +1,12 @@
 """A workspace on S3 on bad days: what passes is waited for, what does not is told."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+import traceback
 from dataclasses import replace
 
 import pytest
@@ -193,6 +195,45 @@ def test_credentials_that_stay_expired_end_the_run(s3_proxy, storage):
     assert KEY_ID not in str(e.value)
 
 
+HELPER = """
+import json, sys
+from pathlib import Path
+calls = Path(sys.argv[1])
+calls.write_text(calls.read_text() + "x")
+if len(calls.read_text()) > 1:
+    print(sys.argv[3])
+    sys.exit(sys.argv[3] if sys.argv[4] else 0)
+keys = {"AccessKeyId": "id", "SecretAccessKey": "key"}
+print(json.dumps({"Version": 1, **keys, **json.loads(sys.argv[2])}))
+"""
+"""Gives credentials once. Then it says something else and ends as its last argument has it."""
+SOON_OVER = '{"SessionToken": "token", "Expiration": "2020-01-01T00:00:00Z"}'
+
+
+@pytest.mark.parametrize("ending", ["failed", ""], ids=["fails", "says something else"])
+@pytest.mark.parametrize("lifetime", ["{}", SOON_OVER], ids=["refused", "soon over"])
+def test_a_helper_that_renews_no_credentials_ends_the_run_and_is_not_quoted(
+    s3, s3_proxy, tmp_path, monkeypatch, caplog, lifetime, ending
+):
+    helper, calls, config = (tmp_path / name for name in ("helper.py", "calls", "config"))
+    helper.write_text(HELPER)
+    calls.write_text("")
+    words = [sys.executable, helper, calls, lifetime, "hush-hush", ending]
+    config.write_text(f"[profile helped]\ncredential_process = {shlex.join(map(str, words))}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    s3_proxy.inject("expired", "^PUT")
+    settings = {"endpoint": s3_proxy.endpoint, "profile": "helped"}
+    storage = open_storage(s3.address(), s3.settings.model_copy(update=settings))
+
+    with pytest.raises(ServiceError, match=r"could not be fetched .*run the same command") as error:
+        storage.create("a", b"data")
+
+    assert calls.read_text() == "xx"
+    assert error.value.exit_code == 8
+    shown = "".join(traceback.format_exception(error.value)) + caplog.text
+    assert "hush-hush" not in shown
+
+
 def test_what_is_not_allowed_is_named(s3_proxy, storage):
     s3_proxy.inject("denied", "", times=None)
 
@@ -212,6 +253,20 @@ def test_a_wrong_clock_is_told_by_how_much(s3_proxy, storage):
     for refused in (lambda: storage.create("a", b""), lambda: storage.exists("a")):
         with pytest.raises(ResourceError, match=r"clock of this machine is 3\d\d\d s behind"):
             refused()
+
+
+def test_a_file_has_the_time_that_its_bytes_take_on_a_slow_line(
+    s3, s3_proxy, hasty, ready, monkeypatch
+):
+    assert not hasty.exists("big")  # making the session takes its time
+    monkeypatch.setattr("tokensieve.storage.s3_connection._WHOLE_SECONDS", 0.0)
+    fault = s3_proxy.inject("unconditional", "^PUT")
+    fault.then = lambda: time.sleep(2)
+
+    hasty.replace_version("big", ready, None)  # 11 MB
+
+    assert (fault.injected, len(s3_proxy.requests)) == (1, 2)
+    assert s3.get("workspace/big") == BIG
 
 
 def test_a_store_that_is_not_there_is_told_soon(s3):

@@ -24,8 +24,10 @@ from tokensieve.storage.disk import disk_errors, sync
 from tokensieve.storage.locking import file_lock
 
 _IN_USE_SECONDS = 3600.0
-_SLOWEST_RATE = 1e6
-"""Bytes a second: how long a process waits for another one that makes a copy."""
+SLOWEST_RATE = 1e6
+"""Bytes a second of the slowest line that is waited for, by who sends or by who needs a copy that
+another process makes.
+"""
 _SPARE_SHARE = 0.05
 
 
@@ -65,7 +67,7 @@ class Cache:
         with disk_errors(path, num_bytes):
             for file in (path, mark, partial):
                 file.parent.mkdir(parents=True, exist_ok=True)
-            with file_lock(mark, str(path), more_seconds=num_bytes / _SLOWEST_RATE):
+            with file_lock(mark, str(path), more_seconds=num_bytes / SLOWEST_RATE):
                 if not _is_copy(path, mark, version, num_bytes):
                     _make_room(self.root.parent, num_bytes)
                     mark.write_text("")  # what is there from now on is of no known version

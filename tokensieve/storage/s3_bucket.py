@@ -128,7 +128,7 @@ class S3Bucket:
             with path.open("rb") as file:
                 return await held(client.put_object(Body=file, **checksum(sha256), **given))
 
-        return self._answer(put, key, "s3:PutObject")
+        return self._answer(put, key, "s3:PutObject", path.stat().st_size)
 
     def upload(self, key: str, path: Path, condition: Condition) -> bool:
         """Write `key` with the bytes of a closed file of any size, like `put`."""
@@ -193,9 +193,11 @@ class S3Bucket:
             is_last = not page["IsTruncated"]
             more = None if is_last else {_NEXT_PAGE[n]: page[n] for n in _NEXT_PAGE if n in page}
 
-    def _answer(self, request: Request[Answer], key: str, action: str) -> Answer:
+    def _answer(
+        self, request: Request[Answer], key: str, action: str, num_bytes: int = 0
+    ) -> Answer:
         return self.connection.wait_for(
-            partial(self.connection.ask, request, self.place(key), action)
+            partial(self.connection.ask, request, self.place(key), action, num_bytes)
         )
 
     def _blocks(self, key: str, found: Found) -> Iterator[bytes]:

@@ -18,6 +18,7 @@ from fsspec.asyn import sync
 from s3fs import S3FileSystem
 
 from tokensieve.settings.groups import S3Settings
+from tokensieve.storage.cache import SLOWEST_RATE
 from tokensieve.storage.s3_errors import STORE_ERRORS, explained, is_expired, is_passing
 
 PATIENCE = 60.0
@@ -26,8 +27,10 @@ PATIENCE = 60.0
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 10.0
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 20.0
 _WHOLE_SECONDS = 300.0
-"""For a request and its answer, both whole: nothing else notices a peer that stops reading."""
+"""For a request and its answer, both whole: nothing else notices a peer that stops reading. What a
+large one sends has its own time on top."""
 _WIRE_LOGGERS = ("aiobotocore", "botocore", "fsspec", "s3fs", "urllib3")
+_CREDENTIALS_LOGGERS = ("aiobotocore.credentials", "botocore.credentials")
 _LOG = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
@@ -47,23 +50,27 @@ class S3Connection:
         answer: Answer = sync(self.filesystem().loop, work)
         return answer
 
-    async def ask(self, request: Request[Answer], place: str, action: str) -> Answer:
+    async def ask(
+        self, request: Request[Answer], place: str, action: str, num_bytes: int = 0
+    ) -> Answer:
         """Return the answer to `request`, a function of the client, repeated while it may succeed.
 
         `place` and `action` are named in the error: ServiceError if the store did not recover in
-        time, SettingsError if it refuses, ResourceError if this machine's clock is wrong.
+        time, SettingsError if it refuses, ResourceError if this machine's clock is wrong. A request
+        that sends `num_bytes` has the time that they take on a slow line.
         """
-        began, attempt, renewed = time.monotonic(), 0, False
+        began, attempt, is_stale, renewed = time.monotonic(), 0, False, False
         while True:
             try:
-                async with asyncio.timeout(_WHOLE_SECONDS):
-                    return await request(await self.filesystem().set_session(refresh=False))
+                async with asyncio.timeout(_WHOLE_SECONDS + num_bytes / SLOWEST_RATE):
+                    client = await self.filesystem().set_session(refresh=is_stale)
+                    is_stale = False
+                    return await request(client)
             except STORE_ERRORS as error:
                 attempt, passed = attempt + 1, time.monotonic() - began
                 wait = random.uniform(0.5, 1) * min(_FIRST_WAIT * 2**attempt, _LONGEST_WAIT)
                 if is_expired(error) and not renewed:
-                    await self.filesystem().set_session(refresh=True)
-                    renewed = True
+                    is_stale = renewed = True
                 elif is_passing(error) and passed + wait < self.patience:
                     _LOG.info("%s: %s: attempt %d failed: %r", place, action, attempt, error)
                     await asyncio.sleep(wait)
@@ -98,7 +105,9 @@ def _filesystem(connection: S3Connection, process: int) -> S3FileSystem:
 
 
 def _keep_quiet() -> None:
-    """Let no logger write requests out: they hold signatures and tokens."""
-    for name in _WIRE_LOGGERS:
+    """Let no logger write out requests, which hold signatures and tokens, or what helpers say."""
+    levels = dict.fromkeys(_WIRE_LOGGERS, logging.INFO)
+    levels |= dict.fromkeys(_CREDENTIALS_LOGGERS, logging.ERROR)
+    for name, level in levels.items():
         logger = logging.getLogger(name)
-        logger.setLevel(max(logger.level, logging.INFO))
+        logger.setLevel(max(logger.level, level))

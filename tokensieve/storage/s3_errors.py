@@ -1,5 +1,6 @@
 """What a failure of a store means: will it pass, and whose turn is it to act?"""
 
+import json
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -30,7 +31,9 @@ from tokensieve.errors import (
     shortened,
 )
 
-STORE_ERRORS = (BotoCoreError, ClientError, OSError, *S3_RETRYABLE_ERRORS)
+_UNREADABLE = (json.JSONDecodeError, UnicodeDecodeError)
+"""What a helper for credentials said is none."""
+STORE_ERRORS = (BotoCoreError, ClientError, OSError, *_UNREADABLE, *S3_RETRYABLE_ERRORS)
 """What a request may raise that is not our error."""
 
 _AGAIN = "then run the same command again; finished shards are kept."
@@ -49,7 +52,10 @@ _PASSING = _SLOW_DOWN | {
 _EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 _UNKNOWN = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "InvalidSecurity"}
 _ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "307"}
-_NOT_FETCHED = (CredentialRetrievalError, MetadataRetrievalError, SSOError, TokenRetrievalError)
+_NOT_FETCHED = (
+    *(CredentialRetrievalError, MetadataRetrievalError, SSOError, TokenRetrievalError),
+    *_UNREADABLE,
+)
 _BROKEN = (BotoConnectionError, FlexibleChecksumError, IncompleteReadError, *S3_RETRYABLE_ERRORS)
 _SKEW_SECONDS = 600
 """Stores refuse requests whose time is 15 minutes off."""

@@ -71,7 +71,10 @@ class Upload:
         numbers, sent = count(1), list[Part]()
         while batch := list(islice(parts, AT_ONCE)):
             requests = [self._send_part(upload, next(numbers), data) for data in batch]
-            sent += await asyncio.gather(*(self._ask(each, "s3:PutObject") for each in requests))
+            num_bytes = sum(map(len, batch))  # they share the line
+            sent += await asyncio.gather(
+                *(self._ask(each, "s3:PutObject", num_bytes) for each in requests)
+            )
         return sent
 
     def _send_part(self, upload: str, number: int, data: bytes) -> Request[Part]:
@@ -117,8 +120,9 @@ class Upload:
     def _object(self) -> dict[str, str]:
         return {"Bucket": self.bucket, "Key": self.key}
 
-    async def _ask(self, request: Request[Answer], action: str) -> Answer:
-        return await self.connection.ask(request, str(S3Address(self.bucket, self.key)), action)
+    async def _ask(self, request: Request[Answer], action: str, num_bytes: int = 0) -> Answer:
+        place = str(S3Address(self.bucket, self.key))
+        return await self.connection.ask(request, place, action, num_bytes)
 
 
 async def held(request: Any) -> bool:
