@@ -327,8 +327,8 @@ def test_no_more_keys_than_the_memory_bound_are_held():
     assert num_reads([scored_of([[3.0] * 17])], max_held=16) == 17  # 16 times 4 bits: never fits
 
 
-def test_thresholds_of_other_data_are_our_error():
+def test_a_source_without_a_threshold_is_refused():
     rule = Rule("high", "source", 0.5, "floor")
     thresholds = find_thresholds([scored_of([[1.0]], ["a"])].__getitem__, 1, rule)
-    with pytest.raises(AssertionError, match="other data"):
+    with pytest.raises(InputError, match="source 'b': has no threshold"):
         select_shard(scored_of([[1.0]], ["b"]), 0, rule, thresholds)
