@@ -29,6 +29,8 @@ def join(address: str | None) -> None:
     if ray.is_initialized():
         return _check_same(address)
     _check_token_file()
+    if address is None:
+        _check_mode()
     try:
         with _sigterm_kept(), chdir(sys.prefix):  # workers import from where Ray is joined
             if address is None:
@@ -94,11 +96,6 @@ def _start_on_loopback() -> None:
     Ray takes 127.0.0.1 for "any address" unless its switch for Windows and macOS says that there is
     no cluster beyond this machine; the switch is read from both places.
     """
-    if os.environ["RAY_AUTH_MODE"] != "token":
-        raise SettingsError(
-            f"RAY_AUTH_MODE: is {shortened(os.environ['RAY_AUTH_MODE'])}. Whoever reaches a Ray "
-            "without a token runs code on this machine, so none is started. Unset it."
-        )
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
     ray.init(
@@ -110,6 +107,16 @@ def _start_on_loopback() -> None:
         logging_level="error",
         _node_ip_address="127.0.0.1",
     )
+
+
+def _check_mode() -> None:
+    """Raise SettingsError if a cluster that is started here would ask for no token."""
+    mode = os.environ["RAY_AUTH_MODE"]
+    if mode != "token":
+        raise SettingsError(
+            f"RAY_AUTH_MODE: is {shortened(mode)}. Whoever reaches a Ray without a token runs code "
+            "on this machine, so none is started. Unset it."
+        )
 
 
 def _check_token_file() -> None:

@@ -17,7 +17,11 @@ DEPLOYMENTS = "deployments"
 class Settings(BaseModel):
     """Base of all settings: frozen, and strict about keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # Prefect shows pydantic's errors as they are
+    )
 
     @classmethod
     def load(cls, config: Path | None, flags: dict[str, Any]) -> Self:
