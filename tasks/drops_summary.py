@@ -10,12 +10,10 @@ from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
 from tasks.drops import Sighting
-from tokensieve.drops import Look, State, Visit, looks, note_looks
+from tokensieve.drops import MAX_DETAIL, Look, State, Visit, looks, note_looks
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import Storage, open_storage
 
-MAX_DETAIL = 500
-"""Characters of an error that are noted."""
 _COLUMNS = {
     "drop": "<20",
     "state": "<9",

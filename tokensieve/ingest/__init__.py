@@ -14,13 +14,14 @@ quarantine.py     rejected rows: schema, messages, limit
 duplicates.py     rows with the same id, over all shards
 """
 
-from tokensieve.ingest.inventory import Inventory, inventory_of, take_inventory
+from tokensieve.ingest.inventory import Inventory, NoRowsError, inventory_of, take_inventory
 from tokensieve.ingest.pieces import InputFile, Piece, Row
 from tokensieve.ingest.reader import RowReader, read_rows
 
 __all__ = [
     "InputFile",
     "Inventory",
+    "NoRowsError",
     "Piece",
     "Row",
     "RowReader",

@@ -21,6 +21,10 @@ MAX_TOLD = 5
 """Files that a message names."""
 
 
+class NoRowsError(InputError):
+    """The files can be read, and hold nothing."""
+
+
 @dataclass(frozen=True)
 class Inventory:
     """What a drop holds. The same files give the same inventory, whatever the machine."""
@@ -49,14 +53,14 @@ def inventory_of(found: Sequence[FoundFile], warnings: Sequence[str]) -> Invento
     """Return the inventory of files that were found, with the warnings of finding them.
 
     Files are read whole, in bounded memory: JSONL once, tables once more for their hash. Raises
-    InputError as `take_inventory`.
+    InputError as `take_inventory`, for a drop without rows NoRowsError.
     """
     scanned = _Scanned([*warnings])
     for file in found:
         scanned.add(file)
     scans = scanned.scans
     if not any(each.num_rows for each in scans):
-        raise InputError(f"{_told(found)}: the drop has no rows. Are these the right files?")
+        raise NoRowsError(f"{_told(found)}: the drop has no rows. Are these the right files?")
     return Inventory(
         files=_named(scanned),
         shards=pack([piece for each in scans for piece in each.pieces]),

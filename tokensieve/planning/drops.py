@@ -2,24 +2,27 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.documents import content_id
 from tokensieve.drops import (
+    MAX_DETAIL,
     Drop,
+    Entry,
     FileLook,
     Log,
     Look,
     State,
     VisitedFile,
     check_location,
+    is_data,
     look_at,
     looks,
     read_log,
 )
-from tokensieve.errors import InputError
-from tokensieve.ingest import inventory_of
+from tokensieve.errors import InputError, shortened
+from tokensieve.ingest import Inventory, NoRowsError, inventory_of
 from tokensieve.ingest.directories import SUCCESS, FoundFile, find_files
 from tokensieve.ingest.opening import open_regular, reading
 from tokensieve.methods import chosen_method
@@ -46,14 +49,16 @@ class VisitPlan:
     """Those that are read of it."""
     log: Log
     cleaning: CleanPlan | None
-    """Of the new files. Unset: none is new."""
+    """Of the new files. Unset: none is new, or what is new holds no rows."""
+    warnings: tuple[str, ...]
+    """What somebody should know of its files, one message each."""
 
     @property
     def earlier_runs(self) -> list[str]:
         """Return the runs that cleaned earlier drops in the same way, the earliest first."""
         return [] if self.cleaning is None else self.log.runs(way_of(self.cleaning.run))
 
-    def look(self, state: State, detail: str = "") -> Look:
+    def look(self, state: State) -> Look:
         """Return what there is to note of the drop."""
         hashes = {file.name: file.sha256 for file in self.files}
         files = {
@@ -62,7 +67,7 @@ class VisitPlan:
             )
             for name, entry in self.drop.data.items()
         }
-        return Look(state=state, detail=detail, files=files)
+        return Look(state=state, detail="; ".join(self.warnings)[:MAX_DETAIL], files=files)
 
 
 def plan_visit(settings: CleanDropsSettings, name: str, on_gpu: bool) -> VisitPlan:
@@ -73,19 +78,24 @@ def plan_visit(settings: CleanDropsSettings, name: str, on_gpu: bool) -> VisitPl
     """
     storage = open_storage(settings.workspace, settings.s3)
     log, drop = read_log(storage), look_at(settings.location, name, settings.s3)
-    found, warnings = find_files([drop.place], settings.corpus.split, settings.s3)
+    found, warnings = _found(settings, drop)
     before = looks(storage).get(name, Look(state="waiting"))
     files = tuple(_visited(drop, found, before, log.known))
     if look_at(settings.location, name, settings.s3) != drop:
-        raise InputError(
-            f"{drop.place}: changed while it was looked at. It is looked at again; let its writer "
-            f"end with a file {SUCCESS}, or raise quiet_minutes."
-        )
+        raise _changed(drop)
+    plan = VisitPlan(storage, drop, files, log, None, tuple(warnings))
     fresh = [each for each, file in zip(found, files, strict=True) if file.is_new]
     if not fresh:
-        return VisitPlan(storage, drop, files, log, None)
-    cleaning = _cleaning(settings, drop, log, _Found(fresh, warnings), on_gpu)
-    return VisitPlan(storage, drop, files, log, cleaning)
+        return plan
+    try:
+        inventory = inventory_of(fresh, warnings)
+    except NoRowsError as error:
+        if len(fresh) == len(files):
+            raise
+        return replace(plan, warnings=(*warnings, str(error)))
+    _check_unchanged(plan, inventory)
+    cleaning = _cleaning(settings, plan, inventory, on_gpu)
+    return replace(plan, cleaning=cleaning, warnings=inventory.warnings)
 
 
 def way_of(run: Run) -> str:
@@ -101,26 +111,55 @@ def check_drops_given(settings: CleanDropsSettings) -> None:
         find_selection(open_storage(settings.workspace, settings.s3), settings.thresholds)
 
 
-@dataclass(frozen=True)
-class _Found:
-    files: Sequence[FoundFile]
-    warnings: Sequence[str]
+def _found(settings: CleanDropsSettings, drop: Drop) -> tuple[list[FoundFile], list[str]]:
+    """Return the files of a drop that are read, and warnings: of what is hidden, also that it is.
+
+    Raises InputError if there is one that was not there when the drop was looked at.
+    """
+    found, warnings = find_files([drop.place], settings.corpus.split, settings.s3)
+    names = {_name(drop, file): file for file in found}
+    hidden = [name for name in names if not is_data(name)]
+    if hidden:
+        told = shortened(", ".join(hidden), 200)
+        warnings.append(f"{drop.place}: {len(hidden)} files are not read, being hidden: {told}")
+    data = {name: file for name, file in names.items() if is_data(name)}
+    if not data.keys() <= drop.data.keys():
+        raise _changed(drop)
+    return list(data.values()), warnings
+
+
+def _name(drop: Drop, file: FoundFile) -> str:
+    """Return the path of a file below the drop."""
+    return str(file.path)[len(drop.place) :].strip("/")
+
+
+def _changed(drop: Drop) -> InputError:
+    return InputError(
+        f"{drop.place}: changed while it was looked at. It is looked at again; let its writer "
+        f"end with a file {SUCCESS}, or raise quiet_minutes."
+    )
 
 
 def _visited(
     drop: Drop, found: Sequence[FoundFile], before: Look, known: set[str]
 ) -> Iterator[VisitedFile]:
-    """Yield the files with their hashes, of which those that are known from before are kept."""
+    """Yield the files with their hashes; of what is known and as it was, that of the last look."""
     for file in found:
-        name = str(file.path)[len(drop.place) :].strip("/")
-        entry, seen = drop.data[name], before.files.get(name)
-        sha256 = None
-        if seen and (seen.num_bytes, seen.version) == (entry.num_bytes, entry.version):
-            sha256 = seen.sha256
-        sha256 = sha256 or _sha256(file)
+        name = _name(drop, file)
+        entry = drop.data[name]
+        sha256 = _noted(before.files.get(name), entry)
+        if sha256 is None or sha256 not in known:
+            sha256 = _sha256(file)
         yield VisitedFile(
             name=name, num_bytes=entry.num_bytes, sha256=sha256, is_new=sha256 not in known
         )
+
+
+def _noted(seen: FileLook | None, entry: Entry) -> str | None:
+    """Return the hash that was noted of a file, if it has not changed since."""
+    if seen is None or (seen.num_bytes, seen.version) != (entry.num_bytes, entry.version):
+        return None
+    return seen.sha256
 
 
 def _sha256(file: FoundFile) -> str:
@@ -128,29 +167,36 @@ def _sha256(file: FoundFile) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
+def _check_unchanged(plan: VisitPlan, inventory: Inventory) -> None:
+    """Raise InputError unless the inventory read what was hashed: the log will say that it did."""
+    hashes = {f"{plan.drop.place}/{file.name}": file.sha256 for file in plan.files if file.is_new}
+    read = {str(file.path): file.sha256 for file in inventory.files}
+    if not read.items() <= hashes.items() or {*read.values()} != {*hashes.values()}:
+        raise _changed(plan.drop)
+
+
 def _cleaning(
-    settings: CleanDropsSettings, drop: Drop, log: Log, found: _Found, on_gpu: bool
+    settings: CleanDropsSettings, plan: VisitPlan, inventory: Inventory, on_gpu: bool
 ) -> CleanPlan:
     """Return how new files are cleaned, without the samples that earlier ones held."""
     models = given_models(settings, [chosen_method(settings.selection)], on_gpu)
-    corpus = _corpus(settings, log, found)
+    corpus = _corpus(settings, plan, inventory)
     frozen = None
     if settings.thresholds != _REFIT:
-        frozen = find_selection(corpus.artifact.storage, settings.thresholds)
-    return cleaning_of(settings, corpus, models, frozen, drop.name)
+        frozen = find_selection(plan.storage, settings.thresholds)
+    return cleaning_of(settings, corpus, models, frozen, plan.drop.name)
 
 
-def _corpus(settings: CleanDropsSettings, log: Log, found: _Found) -> CorpusStep:
-    storage = open_storage(settings.workspace, settings.s3)
+def _corpus(settings: CleanDropsSettings, plan: VisitPlan, inventory: Inventory) -> CorpusStep:
     corpus = corpus_of(
-        storage,
-        inventory_of(found.files, found.warnings),
+        plan.storage,
+        inventory,
         base_place(settings),
         settings.corpus,
         given_max_length(settings, [chosen_method(settings.selection)]),
         settings.cluster,
     )
-    return without_seen(corpus, tuple(_earlier(storage, log)))
+    return without_seen(corpus, tuple(_earlier(plan.storage, plan.log)))
 
 
 def _earlier(storage: Storage, log: Log) -> Iterator[Artifact]:

@@ -1,0 +1,146 @@
+"""Visits of drops that others write: what is left out, what changes meanwhile, who comes second."""
+
+import shutil
+
+import pytest
+
+from tests.drops import write_drop
+from tests.tiny_plans import commit_corpus, make_inputs
+from tokensieve.drops import Visit, look_at, note_looks
+from tokensieve.errors import InputError
+from tokensieve.planning import drops as planning
+from tokensieve.planning import plan_visit
+from tokensieve.settings import CleanDropsSettings
+from tokensieve.storage import LocalStorage
+
+COUNTS = {"rows": 1, "samples": 1, "quarantined": 0, "skipped": 0, "seen": 0}
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory):
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def location(tmp_path):
+    (tmp_path / "location" / "a").mkdir(parents=True)
+    return tmp_path / "location"
+
+
+@pytest.fixture
+def storage(tmp_path):
+    return LocalStorage(tmp_path / "workspace")
+
+
+@pytest.fixture
+def settings(inputs, location, storage):
+    return CleanDropsSettings(
+        location=str(location),
+        base=inputs.base,
+        reference=inputs.reference,
+        workspace=str(storage.root),
+        corpus={"template": "tulu"},
+        quiet_minutes=0,
+    )
+
+
+def visit_of(plan, **fields):
+    """Return the record of a planned visit as if all of its work was done."""
+    given = {
+        "run": plan.cleaning.run.name,
+        "way": "w",
+        "corpus": plan.cleaning.corpus.artifact.id,
+        "selection": plan.cleaning.selection.artifact.id,
+        "counts": COUNTS,
+        "alarms": [],
+        "held": False,
+    }
+    return Visit(drop=plan.drop.name, files=list(plan.files), **given | fields)
+
+
+def end(plan, **fields):
+    """Make the corpus of a planned visit, and record it; return the record."""
+    commit_corpus(plan.cleaning.corpus)
+    visit = visit_of(plan, **fields).publish(plan.storage, plan.log)
+    note_looks(plan.storage, {plan.drop.name: plan.look("held" if visit.held else "cleaned")})
+    return visit
+
+
+def told(plan):
+    return [(file.name, file.is_new) for file in plan.files]
+
+
+# --- what is left out, and what changes meanwhile
+
+
+def test_a_file_with_a_hidden_name_is_left_out_and_told(settings, location):
+    write_drop(location / "a" / "_x.jsonl", num_rows=5)
+    write_drop(location / "a" / "y.jsonl", num_rows=5, seed=1)
+
+    plan = plan_visit(settings, "a", on_gpu=False)
+
+    assert told(plan) == [("y.jsonl", True)]
+    assert plan.warnings == (f"{location}/a: 1 files are not read, being hidden: '_x.jsonl'",)
+    assert plan.look("begun").detail == plan.warnings[0]
+
+
+def changing(monkeypatch, name, change):
+    """Let something change when planning takes this step; it is taken then."""
+    step = getattr(planning, name)
+
+    def changed(*arguments):
+        change()
+        return step(*arguments)
+
+    monkeypatch.setattr(planning, name, changed)
+
+
+def test_a_file_that_comes_while_a_drop_is_looked_at_is_waited_for(settings, location, monkeypatch):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    late = location / "a" / "y.jsonl"
+    changing(monkeypatch, "find_files", lambda: write_drop(late, num_rows=5, seed=1))
+
+    with pytest.raises(InputError, match="a: changed while it was looked at"):
+        plan_visit(settings, "a", on_gpu=False)
+
+
+@pytest.mark.parametrize("content", ["other", "same as y"])
+def test_a_file_that_changes_after_it_was_hashed_is_waited_for(
+    settings, location, monkeypatch, content
+):
+    path = write_drop(location / "a" / "x.jsonl", num_rows=5)
+    twin = write_drop(location / "a" / "y.jsonl", num_rows=5, seed=1)
+
+    def change():
+        if content == "other":
+            write_drop(path, num_rows=5, seed=2)
+        else:
+            shutil.copy(twin, path)
+
+    changing(monkeypatch, "inventory_of", change)
+
+    with pytest.raises(InputError, match="a: changed while it was looked at"):
+        plan_visit(settings, "a", on_gpu=False)
+    assert told(plan_visit(settings, "a", on_gpu=False))[0] == ("x.jsonl", True)
+
+
+def test_files_of_the_same_content_are_planned_once(settings, location):
+    path = write_drop(location / "a" / "x.jsonl", num_rows=5)
+    shutil.copy(path, location / "a" / "y.jsonl")
+
+    plan = plan_visit(settings, "a", on_gpu=False)
+
+    assert told(plan) == [("x.jsonl", True), ("y.jsonl", True)]
+    assert [file.name for file in plan.cleaning.inventory.files] == ["x.jsonl"]
+
+
+def test_a_new_file_of_no_rows_in_a_cleaned_drop_is_known_from_then_on(settings, location):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    end(plan_visit(settings, "a", on_gpu=False))
+    (location / "a" / "y.jsonl").touch()
+
+    plan = plan_visit(settings, "a", on_gpu=False)
+
+    assert plan.cleaning is None
+    assert "y.jsonl: the drop has no rows" in plan.warnings[0]
+    assert plan.look("known").is_same(look_at(str(location), "a", settings.s3))
