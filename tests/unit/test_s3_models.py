@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import pickle
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -185,6 +186,33 @@ def test_a_full_disk_costs_the_copies_that_no_process_uses(fetched, model, monke
 
     assert not unused.exists()
     assert [path.is_dir() for path in others] == [True, True]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def test_a_copy_whose_removal_was_killed_is_fetched_anew_and_the_rest_of_it_goes(
+    place, s3, model, monkeypatch
+):
+    copy = Path(place.path)
+    fetching._use.cache_clear()  # as if the process that used it had ended
+    put(s3, model, "models/other")
+    other = ModelPlace(s3.address("models/other"), s3.settings)
+
+    def die(directory: Path, **_: object) -> None:
+        next(directory.rglob("*.safetensors")).unlink()
+        raise Killed
+
+    with monkeypatch.context() as killed:
+        killed.setattr(fetching, "_FREE_SHARE", 1.0)
+        killed.setattr(shutil, "rmtree", die)
+        with pytest.raises(Killed):
+            _ = other.path
+
+    assert Path(place.path) == copy
+    assert {path.name for path in copy.iterdir()} == FILES | {"chat"}
+    assert len([path for path in copy.parents[1].iterdir() if path.is_dir()]) == 1
 
 
 # --- what is refused

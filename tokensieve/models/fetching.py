@@ -3,6 +3,7 @@
     <cache home>/models/<id>/<name>   a copy; the id is that of what was listed
                         <id>.use      locked by every process that uses the copy
                         <id>.fetch    locked by the one that fetches it
+                        <id>.gone     a copy that is being removed, or half removed
 
 A copy is never changed, so what is in use stays as it is whatever happens to the objects. When the
 disk is nearly full, copies that no process uses make room, the one used longest ago first.
@@ -24,13 +25,14 @@ from tokensieve.models.directory import check_kind, check_model_directory
 from tokensieve.objects import S3Object, list_objects
 from tokensieve.settings.groups import S3Settings
 from tokensieve.storage.cache import cache_home
-from tokensieve.storage.disk import disk_errors
+from tokensieve.storage.disk import disk_errors, sync
 from tokensieve.storage.scratch import scratch_directory
 
 _AT_ONCE = 8
 _BLOCK_BYTES = 8 << 20
 _FREE_SHARE = 0.1
 """Of the disk: what copies leave to others."""
+_GONE = ".gone"
 
 
 def fetched_model(address: str, s3: S3Settings) -> str:
@@ -104,6 +106,7 @@ def _download(files: dict[str, S3Object], directory: Path) -> None:
             blocks = [(each, start, directory / name) for start in starts]
             for _ in threads.map(lambda block: _write_block(*block), blocks):
                 pass
+            sync(directory / name)  # a name that lasts may not stand for bytes that do not
     finally:
         threads.shutdown(cancel_futures=True)
 
@@ -117,18 +120,28 @@ def _write_block(found: S3Object, start: int, path: Path) -> None:
 
 def _make_room(copies: Path, num_bytes: int, address: str) -> None:
     """Remove copies that nobody uses until there is room; ResourceError if there is too little."""
+    for left in copies.glob(f"*{_GONE}"):
+        shutil.rmtree(left, ignore_errors=True)
     wanted = num_bytes + _FREE_SHARE * shutil.disk_usage(copies).total
     for lock in sorted(copies.glob("*.use"), key=lambda path: path.stat().st_mtime):
         if shutil.disk_usage(copies).free < wanted:
             with suppress(BlockingIOError), lock.open("rb+") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                _remove(lock.with_suffix(""))
     free = shutil.disk_usage(copies).free
     if free < num_bytes:
         raise ResourceError(
             f"{address}: {num_bytes:,} bytes are to be copied to {copies}, and {free:,} are free. "
             "Free some space, or set XDG_CACHE_HOME to a larger disk."
         )
+
+
+def _remove(copy: Path) -> None:
+    """Remove a copy, of which nobody ever finds a part. Renaming works on a full disk too."""
+    gone = copy.with_suffix(_GONE)
+    with suppress(OSError):  # it went before, or another process still removes an earlier one
+        copy.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
 
 
 @cache
