@@ -185,9 +185,33 @@ def test_the_cache_is_for_its_owner_alone(storage, tmp_path):
     home = tmp_path / "cache/tokensieve"
     assert home.stat().st_mode & 0o777 == 0o700
 
-    home.chmod(0o777)
+    home.chmod(0o755)
+    storage.local("a")
 
-    with pytest.raises(ResourceError, match="others can write there"):
+    assert home.stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702])
+def test_a_cache_that_others_may_have_filled_is_refused(storage, tmp_path, mode):
+    storage.create("a", b"1")
+    home = tmp_path / "cache/tokensieve"
+    home.mkdir(parents=True)
+    home.chmod(mode)
+
+    with pytest.raises(ResourceError, match=r"others can write there.*Remove it, or set XDG"):
+        storage.local("a")
+
+    assert home.stat().st_mode & 0o777 == mode
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a directory away")
+def test_a_cache_of_somebody_else_is_refused(storage, tmp_path):
+    storage.create("a", b"1")
+    home = tmp_path / "cache/tokensieve"
+    home.mkdir(mode=0o700, parents=True)
+    os.chown(home, 12345, -1)
+
+    with pytest.raises(ResourceError, match=r"belongs to user 12345.*set XDG_CACHE_HOME"):
         storage.local("a")
 
 

@@ -34,19 +34,33 @@ _SPARE_SHARE = 0.05
 def cache_home() -> Path:
     """Return the directory of all copies on this machine, which nobody else can look into.
 
-    Raises ResourceError if it cannot be made or belongs to somebody else.
+    Raises ResourceError if it cannot be made, or others may have put something there.
     """
     home = Path(os.environ.get("XDG_CACHE_HOME", ""))
     directory = (home if home.is_absolute() else Path.home() / ".cache") / "tokensieve"
     with disk_errors(directory, 0):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = directory.stat()
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise ResourceError(
-            f"{directory}: others can write there. Make it yours alone (chown, chmod 700), or set "
-            "XDG_CACHE_HOME to another directory."
-        )
+        if why := _not_ours(directory):
+            raise ResourceError(
+                f"{directory}: {why}. Remove it, or set XDG_CACHE_HOME to a directory that is "
+                "yours alone."
+            )
     return directory
+
+
+def _not_ours(directory: Path) -> str:
+    """Return why others may have filled a directory or see what is in it; empty if neither.
+
+    One that others could only look into is closed to them.
+    """
+    status = directory.stat()
+    if status.st_uid != os.geteuid():
+        return f"it belongs to user {status.st_uid}"
+    if status.st_mode & 0o022:
+        return "others can write there"
+    if status.st_mode & 0o055:
+        directory.chmod(0o700)
+    return "others can look into it" if directory.stat().st_mode & 0o077 else ""
 
 
 @dataclass(frozen=True)
