@@ -180,7 +180,6 @@ with prefect_session():
         "statuses": [each.status_code for each in asked],
         "allowed": [each.headers.get("access-control-allow-origin") for each in (*asked, page)],
         "listeners": [c.laddr.ip for c in server.net_connections("inet") if c.status == "LISTEN"],
-        "safe": server.environ()["PYTHONSAFEPATH"],
         "modes": [path.stat().st_mode & 0o077 for path in Path(sys.argv[1]).rglob("prefect.db*")],
         "mask": os.umask(0o022),
     }))
@@ -189,10 +188,10 @@ with prefect_session():
 
 def test_prefects_temporary_server_has_a_password_and_a_closed_database(tmp_path):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    wanted = {"PREFECT_HOME": str(tmp_path), "PYTHONSAFEPATH": "1"}
-    patience = {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
+    kept["PREFECT_HOME"] = str(tmp_path)
+    kept["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
 
-    done = run_script(TEMPORARY_SERVER, tmp_path, environment=kept | wanted | patience)
+    done = run_script(TEMPORARY_SERVER, tmp_path, environment=kept)
 
     said = json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 else done.stderr
     assert said == {
@@ -200,7 +199,6 @@ def test_prefects_temporary_server_has_a_password_and_a_closed_database(tmp_path
         "statuses": [401, 401, 401],
         "allowed": [None, None, None, None],
         "listeners": ["127.0.0.1"],
-        "safe": "1",
         "modes": [0, 0, 0],
         "mask": 0o022,
     }

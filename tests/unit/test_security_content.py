@@ -163,3 +163,16 @@ def test_a_version_with_a_known_hole_is_neither_allowed_nor_installed(package):
 
     assert not required.specifier.contains(KNOWN_BAD[package])
     assert Version(version(package)) > Version(KNOWN_BAD[package])
+
+
+# --- the table of checks
+
+
+def test_every_test_that_the_table_of_checks_names_is_there():
+    told = (ROOT / "docs/security.md").read_text()
+    code = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+
+    named = {*re.findall(r"`(test_\w+)`", told)}
+
+    assert len(named) > 50
+    assert [name for name in sorted(named) if f"def {name}(" not in code] == []
