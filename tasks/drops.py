@@ -18,6 +18,7 @@ from tokensieve.drops import (
     note_looks,
     sample_counts,
 )
+from tokensieve.errors import InputError
 from tokensieve.planning import CleanPlan, VisitPlan, way_of
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import Storage, open_storage
@@ -39,6 +40,8 @@ class Sighting:
     num_unchanged: int
     warnings: tuple[str, ...]
     """What else lies there."""
+    failures: Mapping[str, InputError]
+    """What is wrong with those that cannot be looked at."""
 
 
 @task(name="find-drops", task_run_name="find-drops", cache_policy=NO_CACHE)
@@ -58,6 +61,7 @@ def find_changed_drops(settings: CleanDropsSettings) -> Sighting:
         waiting=waiting,
         num_unchanged=len(found.drops) - len(changed),
         warnings=found.warnings,
+        failures=found.failures,
     )
 
 

@@ -105,14 +105,15 @@ def summarise_drops(
 ) -> DropsSummary:
     """Return what became of the drops, note it for `status`, and show it."""
     storage = open_storage(settings.workspace, settings.s3)
-    lines = [_line(drop, visit) for drop, visit in visits.items()]
+    endings = {**sighting.failures, **visits}
+    lines = [_line(drop, visit) for drop, visit in endings.items()]
     lines += [DropLine(drop, "waiting", None, why) for drop, why in sighting.waiting.items()]
     summary = DropsSummary(
         location=settings.location,
         lines=tuple(sorted(lines, key=lambda line: line.drop)),
         num_unchanged=sighting.num_unchanged,
         warnings=sighting.warnings,
-        failures=tuple(each for each in visits.values() if isinstance(each, Exception)),
+        failures=tuple(each for each in endings.values() if isinstance(each, Exception)),
     )
     _note_failures(storage, lines)
     _show(summary)

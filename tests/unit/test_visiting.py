@@ -1,9 +1,12 @@
 """Visits of drops that others write: what is left out, what changes meanwhile, who comes second."""
 
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from tasks.drops import find_changed_drops
 from tests.drops import write_drop
 from tests.tiny_plans import commit_corpus, make_inputs
 from tokensieve.drops import Visit, look_at, note_looks
@@ -68,6 +71,76 @@ def end(plan, **fields):
 
 def told(plan):
     return [(file.name, file.is_new) for file in plan.files]
+
+
+# --- one that cannot be looked at stops no other
+
+
+@pytest.mark.parametrize("target", ["gone", "/etc/hostname", "x.jsonl"])
+def test_a_bad_link_fails_its_own_drop_and_is_named(settings, location, target):
+    (location / "a" / "x.jsonl").symlink_to(target)  # dangling, out of the location, into itself
+    write_drop(location_of(location, "b") / "x.jsonl", num_rows=5)
+
+    assert find_changed_drops.fn(settings).changed == ["a", "b"]
+    with pytest.raises(InputError, match=r"a/x\.jsonl: "):
+        plan_visit(settings, "a", on_gpu=False)
+    assert told(plan_visit(settings, "b", on_gpu=False)) == [("x.jsonl", True)]
+
+
+def test_a_dangling_link_that_is_no_data_is_told(settings, location):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    (location / "a" / "x.lock").symlink_to("gone")
+
+    assert "'x.lock'" in plan_visit(settings, "a", on_gpu=False).warnings[0]
+
+
+def test_a_folder_that_may_not_be_read_fails_its_drop_and_no_other(settings, location, monkeypatch):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    (location / "a" / "closed").mkdir()
+    write_drop(location_of(location, "b") / "x.jsonl", num_rows=5)
+    listed = os.listdir
+
+    def closed(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listed(folder)
+
+    monkeypatch.setattr("os.listdir", closed)
+
+    sighting = find_changed_drops.fn(settings)
+
+    assert sighting.changed == ["b"]
+    assert "a/closed: cannot be read: Permission denied" in str(sighting.failures["a"])
+
+
+@pytest.mark.parametrize("name", ["x.part", "inside"])
+def test_what_is_gone_before_it_was_looked_at_has_changed_just_now(
+    settings, location, monkeypatch, name
+):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    (location / "a" / "x.part").touch()
+    (location / "a" / "inside").mkdir()
+    for path in (*(location / "a").iterdir(), location / "a"):
+        os.utime(path, (0, 0))
+    listed = os.listdir
+
+    def renaming(folder):
+        names = listed(folder)
+        if Path(folder).name == "a":
+            (folder / name).rename(location.parent / name)
+            os.utime(folder, (0, 0))
+        return names
+
+    assert find_changed_drops.fn(settings.model_copy(update={"quiet_minutes": 5})).waiting == {}
+    monkeypatch.setattr("os.listdir", renaming)
+    sighting = find_changed_drops.fn(settings.model_copy(update={"quiet_minutes": 5}))
+
+    assert "something changed in it" in sighting.waiting["a"]
+
+
+def location_of(location, name):
+    (location / name).mkdir()
+    return location / name
 
 
 # --- what is left out, and what changes meanwhile

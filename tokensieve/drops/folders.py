@@ -1,7 +1,10 @@
 """Drops in a directory of this machine: its folders."""
 
 import os
+import stat
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tokensieve.drops.drop import Drop, Entry, is_hidden, why_no_name
@@ -23,16 +26,18 @@ def folder_names(location: str) -> tuple[list[str], list[str]]:
 
 
 def look_at_folder(location: str, name: str) -> Drop:
-    """Return a drop as it is now. Raises InputError if it cannot be looked at."""
+    """Return a drop as it is now. Raises InputError if a folder in it cannot be looked at.
+
+    Where something is gone before it was looked at, the drop has changed just now.
+    """
     root = Path(location) / name
     entries, changed = [], 0.0
-    with reading(str(root)):
-        for path, found in _walk(root):
-            changed = max(changed, found.st_mtime)
-            if not path.is_dir():
-                version = f"{found.st_mtime_ns}-{found.st_ctime_ns}"
-                inside = path.relative_to(root).as_posix()
-                entries.append(Entry(inside, found.st_size, version, found.st_mtime))
+    for path, found in _walk(root):
+        changed = max(changed, time.time() if found is None else found.st_mtime)
+        if found is not None and not stat.S_ISDIR(found.st_mode):
+            version = f"{found.st_mtime_ns}-{found.st_ctime_ns}"
+            inside = path.relative_to(root).as_posix()
+            entries.append(Entry(inside, found.st_size, version, found.st_mtime))
     return Drop(name, str(root), tuple(sorted(entries, key=lambda each: each.name)), changed)
 
 
@@ -44,14 +49,33 @@ def _why_no_drop(entry: os.DirEntry[str]) -> str:
     return why_no_name(entry.name)
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
+def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result | None]]:
     """Yield the folder and everything in it; no link to a folder is gone through."""
-    yield root, root.stat()
-    for folder, folders, files in os.walk(root, onerror=_raise):
-        for name in (*folders, *files):
-            path = Path(folder) / name
-            yield path, path.stat()
+    waiting = [root]
+    while waiting:
+        path = waiting.pop()
+        found = _state(path)
+        yield path, found
+        if found is not None and stat.S_ISDIR(found.st_mode) and not path.is_symlink():
+            waiting += _inside(path)
 
 
-def _raise(error: OSError) -> None:
-    raise error
+def _state(path: Path) -> os.stat_result | None:
+    """Return the state of what lies there, of a link that of its target; None if it is gone."""
+    with reading(str(path)):
+        try:
+            found = path.lstat()
+        except FileNotFoundError:
+            return None
+        if stat.S_ISLNK(found.st_mode):
+            with suppress(OSError):  # of one that leads nowhere its own: whoever reads it is told
+                found = path.stat()
+        return found
+
+
+def _inside(folder: Path) -> list[Path]:
+    with reading(str(folder)):
+        try:
+            return [*folder.iterdir()]
+        except FileNotFoundError:
+            return [folder]  # looked at once more, it is found to be gone

@@ -1,6 +1,7 @@
 """Where drops arrive: a directory, or an s3:// address. What lies there is not opened."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from tokensieve.addresses import is_address, lies_in
 from tokensieve.drops.drop import Drop
 from tokensieve.drops.folders import folder_names, look_at_folder
 from tokensieve.drops.prefixes import find_prefixes, look_at_prefix
-from tokensieve.errors import SettingsError
+from tokensieve.errors import InputError, SettingsError
 from tokensieve.settings import S3Settings
 
 
@@ -22,6 +23,8 @@ class Found:
     """The time by the clock of what holds the files, in seconds since 1970."""
     warnings: tuple[str, ...]
     """What is no drop, one line each."""
+    failures: Mapping[str, InputError]
+    """What is wrong with the drops that cannot be looked at, by name."""
 
 
 def check_location(location: str, workspace: str) -> None:
@@ -40,9 +43,15 @@ def find_drops(location: str, s3: S3Settings) -> Found:
     """Return what lies at the location. Raises InputError if it cannot be looked at."""
     if is_address(location):
         drops, warnings, now = find_prefixes(location, s3)
-        return Found(tuple(drops), now, tuple(warnings))
+        return Found(tuple(drops), now, tuple(warnings), {})
     names, warnings = folder_names(location)
-    return Found(tuple(look_at_folder(location, n) for n in names), time.time(), tuple(warnings))
+    drops, failures = [], {}
+    for name in names:
+        try:
+            drops.append(look_at_folder(location, name))
+        except InputError as error:
+            failures[name] = error
+    return Found(tuple(drops), time.time(), tuple(warnings), failures)
 
 
 def look_at(location: str, name: str, s3: S3Settings) -> Drop:
