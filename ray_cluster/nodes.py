@@ -4,7 +4,6 @@ A worker may start on any of them. One with other packages would compute other n
 the middle of a run; one that sees another disk would publish where nobody looks.
 """
 
-import secrets
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -19,6 +18,7 @@ from ray_cluster.shares import Node
 from tokensieve.artifact import CODE_VERSION
 from tokensieve.errors import ServiceError, SettingsError, TokensieveError, shortened
 from tokensieve.storage import Storage
+from tokensieve.storage.probing import answer_to, new_probe, removed_after
 
 PACKAGES = (
     *("ray", "torch", "transformers", "tokenizers", "pyarrow", "numpy", "safetensors", "peft"),
@@ -68,9 +68,9 @@ def check_reach(nodes: Sequence[Node], storage: Storage, paths: Sequence[str]) -
     Raises SettingsError naming what a node does not see, and what it raised if it cannot write.
     """
     storage.probe()
-    key = f"probe-{secrets.token_hex(8)}"
-    answers = [f"{key}-{node.id[:16]}" for node in nodes]
-    try:
+    key = new_probe()
+    answers = [answer_to(key, node.id) for node in nodes]
+    with removed_after(storage, [key, *answers]):
         storage.create(key, key.encode())
         unseen = [
             f"node {node} does not see {', '.join(missing)}"
@@ -79,9 +79,6 @@ def check_reach(nodes: Sequence[Node], storage: Storage, paths: Sequence[str]) -
         ]
         if not unseen and not all(storage.exists(answer) for answer in answers):
             unseen = [f"what nodes write to {storage} is not seen here"]
-    finally:
-        for name in (key, *answers):
-            storage.remove(name)
     if unseen:
         raise SettingsError(
             f"cluster.address: {'; '.join(unseen)}. Give a workspace, files and models on a disk "
@@ -129,7 +126,7 @@ def _unseen(storage: Storage, key: str, paths: tuple[str, ...]) -> list[str]:
     if storage.read(key) != key.encode():
         return [f"the workspace {storage}"]
     node: str = ray.get_runtime_context().get_node_id()
-    storage.create(f"{key}-{node[:16]}", b"")
+    storage.create(answer_to(key, node), b"")
     return [path for path in paths if not Path(path).exists()]
 
 

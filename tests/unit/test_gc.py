@@ -233,9 +233,11 @@ def test_files_without_a_receipt_checkpoints_and_temporary_files_are_garbage(sto
     (storage.root / "scores/.tmp-1-abc").write_bytes(b"half")
     (storage.root / ".tmp-dead/files").mkdir(parents=True)
     (storage.root / ".tmp-dead/files/x").write_bytes(b"half")
+    storage.create(f"probe-{'0' * 16}", b"of a check that was killed")
 
     assert keys(find_garbage(storage)) == [
         ".tmp-dead",
+        f"probe-{'0' * 16}",
         "scores/.tmp-1-abc",
         f"{base.key}/checkpoints/000007-{'0' * 16}.safetensors",
         orphan,

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 
+from ray_cluster.nodes import check_reach
 from tests.s3_server import KEY_ID, SECRET
 from tests.scripts import REPOSITORY
 from tokensieve.errors import DamagedError, ResourceError, ServiceError, SettingsError
@@ -245,6 +246,30 @@ def test_what_is_not_allowed_is_named(s3_proxy, storage):
     ):
         with pytest.raises(SettingsError, match=rf"workspace/a.*do not allow {action}"):
             refused()
+
+
+def test_what_a_check_may_not_write_is_told_not_that_it_may_not_remove_it(s3_proxy, storage):
+    fault = s3_proxy.inject("denied", "^(PUT|DELETE)", times=None)
+
+    with pytest.raises(SettingsError, match="do not allow s3:PutObject"):
+        storage.probe()
+
+    assert fault.injected > 8
+
+
+def test_what_a_check_may_not_remove_is_told(s3_proxy, storage):
+    s3_proxy.inject("denied", "^DELETE", times=None)
+
+    with pytest.raises(SettingsError, match="do not allow s3:DeleteObject"):
+        storage.probe()
+
+
+def test_a_check_of_nodes_tells_what_it_may_not_write(s3_proxy, storage):
+    storage.probe()
+    s3_proxy.inject("denied", "^(PUT|DELETE)", times=None)
+
+    with pytest.raises(SettingsError, match="do not allow s3:PutObject"):
+        check_reach([], storage, [])
 
 
 def test_a_wrong_clock_is_told_by_how_much(s3_proxy, storage):

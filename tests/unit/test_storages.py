@@ -37,6 +37,24 @@ def test_a_created_key_is_read_back(storage):
     assert storage.local("scores/a/PLAN.json").read_bytes() == b"plan"
 
 
+def test_what_a_killed_check_wrote_is_left_and_is_discarded(storage):
+    probe, answer = f"probe-{'0' * 16}", f"probe-{'0' * 16}-{'a1' * 8}"
+    others = ("probe-of-mine", "probe", f"runs/{probe}", "CURRENT")
+    for key in (probe, answer, *others):
+        storage.create(key, b"data")
+
+    left = list(storage.leftovers())
+
+    assert [each.key for each in left] == [probe, answer]
+    assert [each.num_bytes for each in left] == [4, 4]
+    assert all(-5 < each.age < 60 for each in left)
+    for each in left * 2:
+        storage.discard(each)
+    assert list(storage.leftovers()) == []
+    assert not storage.exists(probe)
+    assert all(map(storage.exists, others))
+
+
 def test_what_was_never_created_is_not_there(storage):
     assert storage.read("a/b") is None
     assert not storage.exists("a/b")

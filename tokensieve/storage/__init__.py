@@ -8,6 +8,7 @@ cache.py     copies of a bucket's objects on this machine
 scratch.py   directories for a while        disk.py     how bytes get to a disk and stay
 keys.py      the names of files             hashing.py  the hash of every file
 listing.py   what a walk finds              locking.py  locks between processes
+probing.py   what only a check writes
 """
 
 from tokensieve.storage.hashing import file_sha256, sha256_hex

@@ -15,7 +15,7 @@ class StoredFile:
 
 @dataclass(frozen=True)
 class Leftover(StoredFile):
-    """What a killed writer left behind: a temporary file, or an upload that never ended."""
+    """What a killed writer left behind: a temporary file, an upload that never ended, a probe."""
 
     handle: str
-    """What the storage knows it by."""
+    """What the storage knows it by; empty if that is its key."""

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
@@ -19,6 +20,7 @@ from tokensieve.storage.hashing import changed, sha256_hex
 from tokensieve.storage.keys import KEY_PART, key_parts
 from tokensieve.storage.listing import Leftover, StoredFile
 from tokensieve.storage.locking import file_lock
+from tokensieve.storage.probing import PROBE_PREFIX, is_probe
 from tokensieve.storage.scratch import SCRATCH_PREFIX, is_held, scratch_directory
 
 
@@ -72,9 +74,9 @@ class LocalStorage:
                     yield StoredFile("/".join(parts), status.st_size, now - status.st_mtime)
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield temporary files and scratch directories that no living process holds."""
+        """Yield probes, and temporary files and directories that no living process holds."""
         now = self._now()
-        for path in self.root.rglob(f"{SCRATCH_PREFIX}*"):
+        for path in chain(self.root.rglob(f"{SCRATCH_PREFIX}*"), self._probes()):
             folders = path.relative_to(self.root).parts[:-1]
             if is_held(path) or any(each.startswith(SCRATCH_PREFIX) for each in folders):
                 continue
@@ -274,6 +276,12 @@ class LocalStorage:
                 f"{self.root}: about {num_bytes:,} bytes will be written, but {free:,} are free. "
                 "Free some space or choose another --workspace."
             )
+
+    def _probes(self) -> Iterator[Path]:
+        """Yield the files that only a check of the workspace can have written."""
+        for path in sorted(self.root.glob(f"{PROBE_PREFIX}*")):
+            if is_probe(path.name) and path.is_file():
+                yield path
 
     def _now(self) -> float:
         """Return the time by the clock that stamps the files of this disk."""

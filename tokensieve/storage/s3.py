@@ -6,7 +6,6 @@ whoever creates a key and is told so compares what stands there, as with any oth
 """
 
 import hashlib
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from tokensieve.storage.hashing import changed, sha256_hex
 from tokensieve.storage.keys import KEY_PART, key_parts
 from tokensieve.storage.listing import Leftover, StoredFile
 from tokensieve.storage.locking import file_lock
+from tokensieve.storage.probing import PROBE_PREFIX, is_probe, new_probe, removed_after
 from tokensieve.storage.s3_bucket import IF_ABSENT, ReplacedError, S3Bucket
 from tokensieve.storage.s3_connection import S3Connection
 from tokensieve.storage.s3_upload import Condition
@@ -85,22 +85,27 @@ class S3Storage:
 
     def files(self, key: str) -> Iterator[StoredFile]:
         """Yield every object below `key` whose name can be a key; for clean-up only, as `names`."""
-        for page in self.bucket.objects(f"{self._name(key)}/"):
-            for each in page.get("Contents", []):
-                found = each["Key"].removeprefix(f"{self.prefix}/")
-                if all(map(KEY_PART.fullmatch, found.split("/"))):
-                    yield StoredFile(found, each["Size"], _age(page, each["LastModified"]))
+        return self._files(f"{self._name(key)}/")
 
     def leftovers(self) -> Iterator[Leftover]:
-        """Yield the uploads that were never completed, living ones too; their size is not known."""
+        """Yield the uploads that were never completed, and what checks wrote; living ones too.
+
+        The size of an upload is not known.
+        """
         for page in self.bucket.uploads(f"{self.prefix}/"):
             for each in page.get("Uploads", []):
                 found = each["Key"].removeprefix(f"{self.prefix}/")
                 yield Leftover(found, 0, _age(page, each["Initiated"]), handle=each["UploadId"])
+        for file in self._files(f"{self.prefix}/{PROBE_PREFIX}", Delimiter="/"):
+            if is_probe(file.key):
+                yield Leftover(file.key, file.num_bytes, file.age, handle="")
 
     def discard(self, leftover: Leftover) -> None:
-        """Remove the parts of an upload, if they are still there."""
-        self.bucket.abort_upload(f"{self.prefix}/{leftover.key}", leftover.handle)
+        """Remove the parts of an upload, or what a check wrote, if it is still there."""
+        if leftover.handle:
+            self.bucket.abort_upload(f"{self.prefix}/{leftover.key}", leftover.handle)
+        else:
+            self.remove(leftover.key)
 
     def create(self, key: str, data: bytes) -> bool:
         """Create `key` with `data` unless it exists; return whether this call surely created it.
@@ -209,6 +214,14 @@ class S3Storage:
     def check_room(self, num_bytes: int) -> None:
         """Return: a store has no end that it tells of."""
 
+    def _files(self, prefix: str, **arguments: str) -> Iterator[StoredFile]:
+        """Yield every object with this prefix in the bucket whose name can be a key."""
+        for page in self.bucket.objects(prefix, **arguments):
+            for each in page.get("Contents", []):
+                found = each["Key"].removeprefix(f"{self.prefix}/")
+                if all(map(KEY_PART.fullmatch, found.split("/"))):
+                    yield StoredFile(found, each["Size"], _age(page, each["LastModified"]))
+
     def _name(self, key: str) -> str:
         """Return what `key` is called in the bucket."""
         return "/".join((self.prefix, *key_parts(key)))
@@ -231,8 +244,9 @@ def open_s3(address: S3Address, settings: S3Settings) -> S3Storage:
 @cache
 def _probe(storage: S3Storage) -> None:
     """Do everything once that a run does, on an object of its own."""
-    bucket, name = storage.bucket, f"{storage.prefix}/probe-{secrets.token_hex(8)}"
-    try:
+    bucket, key = storage.bucket, new_probe()
+    name = f"{storage.prefix}/{key}"
+    with removed_after(storage, [key]):
         with ThreadPoolExecutor(_RIVALS) as pool:
             rivals = [pool.submit(bucket.put, name, bytes([n]), IF_ABSENT) for n in range(_RIVALS)]
         winners = sum(rival.result() for rival in rivals)
@@ -243,8 +257,6 @@ def _probe(storage: S3Storage) -> None:
                 f"{storage}: this store cannot arbitrate two writers: it writes over what stands "
                 "there although it is told not to (If-None-Match). Choose another store."
             )
-    finally:
-        bucket.remove(name)
 
 
 def _age(page: dict[str, Any], written: datetime) -> float:
