@@ -15,13 +15,14 @@ from prefect import flow
 from flows.evidence import collect_evidence
 from tasks.corpus import make_corpus
 from tasks.drift import check_drift
-from tasks.drops import end_visit, find_changed_drops, stop_run
+from tasks.drops import Ending, end_visit, find_changed_drops, may_pass, stop_run
 from tasks.drops_summary import DropsSummary, summarise_drops
 from tasks.planning import plan_drop
 from tasks.record import begin_attempt, record_round
 from tasks.selection import select_tokens
+from tasks.status import works_elsewhere
 from tasks.summary import summarise_round
-from tokensieve.drops import Visit, sample_counts
+from tokensieve.drops import sample_counts
 from tokensieve.settings import CleanDropsSettings
 
 
@@ -29,25 +30,29 @@ from tokensieve.settings import CleanDropsSettings
 def clean_drops(settings: CleanDropsSettings) -> DropsSummary:
     """Visit every drop that is complete and has changed; return what became of each.
 
-    A drop that fails does not stop the others. Its error is raised when they are done.
+    A drop that fails does not stop the others, unless what failed is a service or this machine.
+    Its error is raised when they are done.
     """
     sighting = find_changed_drops(settings)
-    visits = {
-        drop: clean_drop(settings, drop, return_state=True).result(raise_on_failure=False)
-        for drop in sighting.changed
-    }
+    visits: dict[str, Ending | Exception] = {}
+    for drop in sighting.changed:
+        visits[drop] = clean_drop(settings, drop, return_state=True).result(raise_on_failure=False)
+        if may_pass(visits[drop]):
+            break
     summary = summarise_drops(settings, sighting, visits)
     summary.raise_first()
     return summary
 
 
 @flow(name="clean-drop", flow_run_name="clean-{drop}")
-def clean_drop(settings: CleanDropsSettings, drop: str) -> Visit | None:
-    """Clean what is new in a drop; return the record of it, or None if nothing is new."""
+def clean_drop(settings: CleanDropsSettings, drop: str) -> Ending:
+    """Clean what is new in a drop, unless another process does; return what became of it."""
     plan = plan_drop(settings, drop)
     cleaning = plan.cleaning
     if cleaning is None:
-        return None
+        return Ending("known", None, plan.warnings)
+    if works_elsewhere(cleaning.storage, cleaning.run):
+        return Ending("begun", None, ("another process of this machine works on it",))
     begin_attempt(cleaning.storage, cleaning.run)
     corpus = make_corpus(cleaning.corpus)
     if not sample_counts(corpus)["samples"]:

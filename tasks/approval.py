@@ -52,8 +52,9 @@ def describe_drops(storage: Storage) -> str:
     for name, state in states.items():
         if state == "held":
             lines += [f"  {line}" for line in _held_lines(held[name])]
-        elif state in ("waiting", "begun", "failed"):
-            lines.append(": ".join(filter(None, [f"  {name}", state, seen[name].detail])))
+        detail = seen[name].detail if name in seen else ""
+        if detail or state in ("waiting", "begun", "failed"):
+            lines.append(": ".join(filter(None, [f"  {name}", state, detail])))
     return "\n".join(lines)
 
 

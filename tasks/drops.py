@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.events import emit_event
 
+from tasks.prefect_events import send_event
 from tokensieve.drift import Alarm
 from tokensieve.drops import (
     Drop,
     Look,
+    State,
     Visit,
     check_location,
     find_drops,
@@ -18,7 +19,7 @@ from tokensieve.drops import (
     note_looks,
     sample_counts,
 )
-from tokensieve.errors import InputError
+from tokensieve.errors import InputError, ResourceError, ServiceError
 from tokensieve.planning import CleanPlan, VisitPlan, way_of
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import Storage, open_storage
@@ -42,6 +43,22 @@ class Sighting:
     """What else lies there."""
     failures: Mapping[str, InputError]
     """What is wrong with those that cannot be looked at."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What became of a drop that was visited."""
+
+    state: State
+    visit: Visit | None
+    """Unset: nothing was cleaned."""
+    remarks: tuple[str, ...]
+    """What somebody should know."""
+
+
+def may_pass(ending: Ending | Exception) -> bool:
+    """Return whether a visit failed for a reason that lies in no drop, and would fail others."""
+    return isinstance(ending, ServiceError | ResourceError)
 
 
 @task(name="find-drops", task_run_name="find-drops", cache_policy=NO_CACHE)
@@ -72,30 +89,44 @@ def stop_run(plan: CleanPlan) -> None:
 
 
 @task(name="end-visit", task_run_name="end-visit", cache_policy=NO_CACHE)
-def end_visit(plan: VisitPlan, alarms: Sequence[Alarm], hold: bool) -> Visit:
-    """Return the visit, now in the log, and release what was kept unless alarms hold it back.
+def end_visit(plan: VisitPlan, alarms: Sequence[Alarm], hold: bool) -> Ending:
+    """Put the visit into the log, and release what was kept unless alarms hold it back.
 
     Events go out first: whoever is killed here tells them again, and does not leave them untold.
+    Raises ServiceError if a configured server does not take them, ConflictError if another run
+    cleaned some of the files meanwhile; in both cases the next run ends the visit.
     """
-    visit = _visit(plan, alarms, hold)
-    if visit.selection is not None:
-        tell_drop(HELD if visit.held else CLEANED, plan.storage, visit)
-    visit = visit.publish(plan.storage, plan.log)
-    note_looks(plan.storage, {visit.drop: plan.look("held" if visit.held else "cleaned")})
-    return visit
+    made = _visit(plan, alarms, hold)
+
+    def tell() -> None:
+        if made.selection is not None:
+            tell_drop(HELD if made.held else CLEANED, plan.storage, made)
+
+    visit = made.publish(plan.storage, plan.log, tell)
+    ending = _ending(plan, visit)
+    note_looks(plan.storage, {plan.drop.name: plan.look(ending.state)})
+    return ending
+
+
+def _ending(plan: VisitPlan, visit: Visit) -> Ending:
+    """Return what became of a drop by the visit that stands, perhaps that of its twin."""
+    if visit.drop != plan.drop.name:
+        return Ending("known", None, plan.warnings)
+    return Ending("held" if visit.held else "cleaned", visit, plan.warnings)
 
 
 def tell_drop(event: str, storage: Storage, visit: Visit) -> None:
-    """Tell Prefect what became of a drop, with everything that a training needs to know."""
-    emit_event(
+    """Tell Prefect what became of a drop, with everything that a training needs to know.
+
+    Raises ServiceError if a configured server does not take it.
+    """
+    send_event(
         event,
         resource={
             "prefect.resource.id": f"tokensieve.drop.{visit.drop}",
             "prefect.resource.name": visit.drop,
         },
-        related=[
-            {"prefect.resource.id": f"tokensieve.run.{visit.run}", "prefect.resource.role": "run"}
-        ],
+        related={"run": f"tokensieve.run.{visit.run}"},
         payload={
             "drop": visit.drop,
             "run": visit.run,

@@ -9,7 +9,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from rich.console import Console
 
-from tasks.drops import Sighting
+from tasks.drops import Ending, Sighting, may_pass
 from tokensieve.drops import MAX_DETAIL, Look, State, Visit, looks, note_looks
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import Storage, open_storage
@@ -27,6 +27,8 @@ _COLUMNS = {
 }
 """Name and form of each column."""
 
+_LEFT = "is left to the next run, as what stopped this one may pass"
+
 
 @dataclass(frozen=True)
 class DropLine:
@@ -36,8 +38,8 @@ class DropLine:
     state: State
     visit: Visit | None
     """Unset: nothing was cleaned."""
-    detail: str
-    """Why it waits, or what went wrong."""
+    details: tuple[str, ...]
+    """Why it waits, what went wrong, what was left out."""
 
     def cells(self) -> dict[str, str]:
         """Return the text of each of _COLUMNS; empty where there is nothing to say."""
@@ -57,12 +59,12 @@ class DropLine:
         advice = []
         if self.state == "held":
             advice = [f"waits for `tokensieve approve {self.drop}`"]
-        return [*(self.visit.alarms if self.visit else ()), *filter(None, [self.detail]), *advice]
+        return [*(self.visit.alarms if self.visit else ()), *self.details, *advice]
 
     @property
     def is_bad(self) -> bool:
         """Return whether it is to be shown in red."""
-        return self.state in ("failed", "held") or bool(self.visit and self.visit.alarms)
+        return self.state not in ("waiting", "begun") and bool(self.remarks())
 
 
 @dataclass(frozen=True)
@@ -101,42 +103,46 @@ class DropsSummary:
 def summarise_drops(
     settings: CleanDropsSettings,
     sighting: Sighting,
-    visits: Mapping[str, Visit | Exception | None],
+    visits: Mapping[str, Ending | Exception],
 ) -> DropsSummary:
     """Return what became of the drops, note it for `status`, and show it."""
-    storage = open_storage(settings.workspace, settings.s3)
     endings = {**sighting.failures, **visits}
-    lines = [_line(drop, visit) for drop, visit in endings.items()]
-    lines += [DropLine(drop, "waiting", None, why) for drop, why in sighting.waiting.items()]
+    lines = [_line(drop, ending) for drop, ending in endings.items()]
+    lines += [DropLine(drop, "waiting", None, (why,)) for drop, why in sighting.waiting.items()]
+    left = (drop for drop in sighting.changed if drop not in visits)
+    lines += [DropLine(drop, "waiting", None, (_LEFT,)) for drop in left]
+    failures = {drop: each for drop, each in endings.items() if isinstance(each, Exception)}
     summary = DropsSummary(
         location=settings.location,
         lines=tuple(sorted(lines, key=lambda line: line.drop)),
         num_unchanged=sighting.num_unchanged,
         warnings=sighting.warnings,
-        failures=tuple(each for each in endings.values() if isinstance(each, Exception)),
+        failures=tuple(failures.values()),
     )
-    _note_failures(storage, lines)
+    _note_failures(open_storage(settings.workspace, settings.s3), failures)
     _show(summary)
     return summary
 
 
-def _line(drop: str, visit: Visit | Exception | None) -> DropLine:
-    if isinstance(visit, Exception):
-        return DropLine(drop, "failed", None, f"{visit}"[:MAX_DETAIL])
-    if visit is None:
-        return DropLine(drop, "known", None, "")
-    return DropLine(drop, "held" if visit.held else "cleaned", visit, "")
+def _line(drop: str, ending: Ending | Exception) -> DropLine:
+    if isinstance(ending, Exception):
+        return DropLine(drop, "failed", None, (f"{ending}"[:MAX_DETAIL],))
+    return DropLine(drop, ending.state, ending.visit, ending.remarks)
 
 
-def _note_failures(storage: Storage, lines: list[DropLine]) -> None:
+def _note_failures(storage: Storage, failures: Mapping[str, Exception]) -> None:
     before = looks(storage)
-    failed = [line for line in lines if line.state == "failed"]
-    known = {line.drop: before[line.drop].files for line in failed if line.drop in before}
-    noted = {
-        line.drop: Look(state="failed", detail=line.detail, files=known.get(line.drop, {}))
-        for line in failed
-    }
-    note_looks(storage, noted)
+    note_looks(storage, {drop: _failed(before.get(drop), failures[drop]) for drop in failures})
+
+
+def _failed(before: Look | None, error: Exception) -> Look:
+    """Return what to note: what was begun stays so if the error may pass, and goes first then."""
+    is_begun = before is not None and before.state == "begun" and may_pass(error)
+    return Look(
+        state="begun" if is_begun else "failed",
+        detail=f"{error}"[:MAX_DETAIL],
+        files=before.files if before else {},
+    )
 
 
 def _show(summary: DropsSummary) -> None:

@@ -1,5 +1,6 @@
 """Tell from the artifacts what is done, running or interrupted, and check their hashes."""
 
+import os
 import socket
 from collections.abc import Iterable
 
@@ -55,6 +56,12 @@ def verify_artifacts(storage: Storage) -> str:
 def is_running(storage: Storage, run: Run) -> bool:
     """Return whether a process of this machine works on the run."""
     return any(map(_is_alive, attempts(storage, run.name)))
+
+
+def works_elsewhere(storage: Storage, run: Run) -> bool:
+    """Return whether another process of this machine works on the run."""
+    tried = attempts(storage, run.name)
+    return any(_is_alive(attempt) for attempt in tried if attempt.pid != os.getpid())
 
 
 def _described(

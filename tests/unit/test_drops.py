@@ -26,7 +26,7 @@ from tokensieve.drops import (
     read_log,
     release,
 )
-from tokensieve.errors import DamagedError, InputError, SettingsError
+from tokensieve.errors import ConflictError, DamagedError, InputError, ServiceError, SettingsError
 from tokensieve.planning import check_drops_given, plan_visit, way_of
 from tokensieve.settings import CleanDropsSettings, S3Settings
 from tokensieve.storage import LocalStorage
@@ -261,11 +261,33 @@ def test_of_two_runs_that_cleaned_the_same_files_the_first_one_stands(storage):
 
 def test_a_run_that_cleaned_other_files_meanwhile_takes_the_next_number(storage):
     log = read_log(storage)
-    visits = [visit_of("a", "01"), visit_of("b", "02"), visit_of("c", "02", "03")]
+    visits = [visit_of("a", "01"), visit_of("b", "02"), visit_of("c", "03")]
     for visit in visits:
         assert visit.publish(storage, log) == visit
 
     assert read_log(storage).visits == tuple(visits)
+
+
+def test_a_visit_that_shares_some_files_with_one_that_came_meanwhile_is_refused(storage):
+    log, told = read_log(storage), []
+    first = visit_of("a", "01", "02").publish(storage, log)
+
+    with pytest.raises(
+        ConflictError, match=r"00001\.json: another run cleaned some of the new files"
+    ):
+        visit_of("b", "02", "03").publish(storage, log, lambda: told.append("b"))
+
+    assert (read_log(storage).visits, told) == ((first,), [])
+
+
+def test_it_is_told_before_a_visit_stands_and_a_failure_to_tell_leaves_it_out(storage):
+    def fail():
+        raise ServiceError("nobody hears it")
+
+    with pytest.raises(ServiceError):
+        visit_of("a", "01").publish(storage, read_log(storage), fail)
+
+    assert read_log(storage).visits == ()
 
 
 def test_a_long_log_is_read_in_order_and_knows_files_corpora_and_runs(storage):

@@ -2,17 +2,25 @@
 
 import os
 import shutil
+import socket
 from pathlib import Path
 
+import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.drops import find_changed_drops
+from tasks.approval import describe_drops
+from tasks.drops import Ending, find_changed_drops
+from tasks.drops_summary import summarise_drops
+from tasks.status import works_elsewhere
 from tests.drops import write_drop
 from tests.tiny_plans import commit_corpus, make_inputs
-from tokensieve.drops import Visit, look_at, note_looks
-from tokensieve.errors import InputError
+from tokensieve.drops import Visit, look_at, looks, note_looks, release
+from tokensieve.errors import InputError, ResourceError, ServiceError, SettingsError
+from tokensieve.planning import check_drops_given, plan_visit
 from tokensieve.planning import drops as planning
-from tokensieve.planning import plan_visit
+from tokensieve.planning.train import find_selection
+from tokensieve.runs import Attempt
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import LocalStorage
 
@@ -141,6 +149,109 @@ def test_what_is_gone_before_it_was_looked_at_has_changed_just_now(
 def location_of(location, name):
     (location / name).mkdir()
     return location / name
+
+
+# --- what everybody hears of
+
+
+@pytest.fixture
+def no_prefect(monkeypatch):
+    """Let summaries be shown in the terminal alone, and no server be configured."""
+    monkeypatch.setattr("tasks.drops_summary.create_table_artifact", lambda *rows, **named: None)
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
+
+
+def summary_of(settings, **endings):
+    sighting = find_changed_drops.fn(settings)
+    return summarise_drops.fn(settings, sighting, endings)
+
+
+def test_what_was_left_out_of_a_drop_is_red_and_stays_in_the_status(
+    settings, location, storage, no_prefect
+):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    (location / "a" / "more.json").touch()
+    plan = plan_visit(settings, "a", on_gpu=False)
+    end(plan)
+
+    summary = summary_of(settings, a=Ending("cleaned", None, plan.warnings))
+
+    warning = f"{location}/a: 1 other entries are not read: 'more.json'"
+    assert (f"      {warning}", True) in list(summary.text())
+    assert describe_drops(storage) == f"drops: 1 cleaned\n  a: cleaned: {warning}"
+    assert find_changed_drops.fn(settings).num_unchanged == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "state"),
+    [
+        (ServiceError("gone"), "begun"),
+        (ResourceError("full"), "begun"),
+        (InputError("x"), "failed"),
+    ],
+)
+def test_a_drop_that_was_begun_goes_first_again_if_its_error_may_pass(
+    settings, location, storage, no_prefect, error, state
+):
+    for name in "bc":
+        write_drop(location_of(location, name) / "x.jsonl", num_rows=5)
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    note_looks(storage, {"b": plan_visit(settings, "b", on_gpu=False).look("begun")})
+
+    summary = summary_of(settings, b=error)
+
+    assert [(line.drop, line.state) for line in summary.lines] == [
+        ("a", "waiting"),
+        ("b", "failed"),
+        ("c", "waiting"),
+    ]
+    assert "left to the next run" in summary.lines[0].details[0]
+    assert looks(storage)["b"].state == state
+    assert f"b: {state}: {error}" in describe_drops(storage)
+    assert find_changed_drops.fn(settings).changed[0] == ("b" if state == "begun" else "a")
+
+
+def test_a_run_on_which_another_process_works_is_seen(settings, location, storage):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    run = plan_visit(settings, "a", on_gpu=False).cleaning.run
+    began = psutil.Process().create_time()
+    attempt = Attempt(flow_run="1", host=socket.gethostname(), pid=os.getpid(), started=began)
+    attempt.publish(storage, run.name)
+    assert not works_elsewhere(storage, run)
+
+    parent = psutil.Process(os.getppid())
+    ours = {"flow_run": "2", "pid": parent.pid, "started": parent.create_time()}
+    attempt.model_copy(update=ours).publish(storage, run.name)
+
+    assert works_elsewhere(storage, run)
+
+
+# --- what is held is not used
+
+
+def finish(plan, held):
+    """Finish the selection of a planned visit as far as anybody asks, and record the visit."""
+    visit = end(plan, held=held, alarms=["odd"] if held else [])
+    selection = plan.cleaning.selection.artifact
+    selection.declare()
+    for shard in range(selection.num_shards):
+        selection.publish(shard, {}, {"tokens": 1}, {})
+    selection.commit({})
+    return visit
+
+
+def test_what_is_held_is_neither_trained_on_nor_gives_thresholds(settings, location, storage):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    visit = finish(plan_visit(settings, "a", on_gpu=False), held=True)
+
+    with pytest.raises(SettingsError, match=r"of the drop a is held: 'odd'.*approve a"):
+        find_selection(storage, visit.selection)
+    with pytest.raises(SettingsError, match="is held"):
+        check_drops_given(settings.model_copy(update={"thresholds": visit.selection}))
+
+    release(storage, 1, visit)
+    assert find_selection(storage, visit.selection).id == visit.selection
 
 
 # --- what is left out, and what changes meanwhile

@@ -8,6 +8,7 @@ its name and drop. Its order is that in which drops were cleaned, so "earlier" n
 writers at once are safe: the second finds the visit of the first, or takes the next number.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tokensieve.artifact import Commit
 from tokensieve.documents import parsed, sealed_json
-from tokensieve.errors import DamagedError
+from tokensieve.errors import ConflictError, DamagedError
 from tokensieve.storage import Storage
 
 _READ_AT_ONCE = 32
@@ -61,16 +62,26 @@ class Visit(_Document):
         """Return the hashes of the files that were cleaned in it."""
         return {file.sha256 for file in self.files if file.is_new}
 
-    def publish(self, storage: Storage, log: "Log") -> "Visit":
+    def publish(
+        self, storage: Storage, log: "Log", tell: Callable[[], None] = lambda: None
+    ) -> "Visit":
         """Add it to a log that was read before; return the visit that stands for these files: this
         one, or that of another run that was first.
+
+        `tell` is called once this one is the next, before it stands. Raises ConflictError if other
+        runs cleaned some of the files since the log was read, and not all.
         """
         for number in count(len(log.visits) + 1):
-            if storage.create(_visit_key(number), sealed_json(self)):
-                return self
             other = _read(storage, number)
-            if other is not None and other.new >= self.new:
+            if other is None:
+                tell()
+                if storage.create(_visit_key(number), sealed_json(self)):
+                    return self
+                other = required_visit(storage, number)
+            if other.new >= self.new:
                 return other
+            if other.new & self.new:
+                raise _overlapping(storage, number, self)
         raise AssertionError("some number is free")
 
 
@@ -180,6 +191,13 @@ def _missing(storage: Storage, number: int) -> DamagedError:
     return DamagedError(
         f"{storage.place(_visit_key(number))}: is missing, but a later visit is there. What it has "
         "cleaned would be cleaned again: bring it back."
+    )
+
+
+def _overlapping(storage: Storage, number: int, visit: Visit) -> ConflictError:
+    return ConflictError(
+        f"{storage.place(_visit_key(number))}: another run cleaned some of the new files of the "
+        f"drop {visit.drop} meanwhile. Run the same command again: it cleans the others."
     )
 
 

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from tokensieve.artifact import Artifact, load_artifact
+from tokensieve.drops import read_log
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.models import (
     ModelPlace,
@@ -89,7 +90,10 @@ def check_train_given(settings: TrainSettings) -> None:
 
 
 def find_selection(storage: Storage, name: str) -> Artifact:
-    """Return the finished selection of this id, of this path, or of this run's last round."""
+    """Return the finished selection of this id, of this path, or of this run's last round.
+
+    Raises SettingsError if there is none, or if alarms hold it back.
+    """
     id = Path(name).name if Path(name).parent.name == "selections" else name
     if not _ID.fullmatch(id):
         id = _last_selection(storage, name)
@@ -98,7 +102,19 @@ def find_selection(storage: Storage, name: str) -> Artifact:
             f"{storage}: there is no finished selection {shortened(name)}. Give the id below "
             "selections/, or the name of a finished run; `tokensieve status` shows both."
         )
+    _check_not_held(storage, id)
     return load_artifact(storage, "selections", id)
+
+
+def _check_not_held(storage: Storage, id: str) -> None:
+    log = read_log(storage)
+    held = [visit for visit in log.held.values() if visit.selection == id]
+    if held and not any(visit.selection == id for visit in log.usable):
+        raise SettingsError(
+            f"{storage}: the selection {id} of the drop {held[0].drop} is held: "
+            f"{shortened(held[0].alarms[0], 200)}. Look at it; `tokensieve approve {held[0].drop}` "
+            "releases it."
+        )
 
 
 def _last_selection(storage: Storage, name: str) -> str:
