@@ -12,7 +12,7 @@ from ray_cluster.ingest_worker import IngestJob, IngestWorker
 from tasks.progress import step_progress
 from tokensieve.artifact import Artifact, Commit, Receipt, summed
 from tokensieve.errors import InputError
-from tokensieve.ingest.duplicates import find_duplicates, find_seen, num_shared
+from tokensieve.ingest.duplicates import CONTENT, find_duplicates, find_seen, num_shared
 from tokensieve.ingest.quarantine import check_quarantine, quarantine_lines
 from tokensieve.planning import CorpusStep
 from tokensieve.timings import timed
@@ -51,7 +51,7 @@ def _made(step: CorpusStep) -> Commit:
     duplicates = find_duplicates(rows, step.inventory.files)
     _tell(duplicates.warnings)
     if step.earlier:
-        seen_before = (table for earlier in step.earlier for table in _rows(earlier))
+        seen_before = (table for earlier in step.earlier for table in _rows(earlier, CONTENT))
         duplicates = duplicates.with_seen(rows, find_seen(rows, seen_before))
     get_run_logger().info("%d samples repeat an earlier one and are skipped", duplicates.num_rows)
     return corpus.commit(duplicates.notes)
@@ -62,9 +62,9 @@ def check_held_out(corpora: Mapping[str, CorpusStep]) -> None:
     """Raise InputError if a held-out sample is also among those that are trained on."""
     if "holdout" not in corpora:
         return
-    held_out = [*_rows(corpora["holdout"].artifact)]
+    held_out = [*_rows(corpora["holdout"].artifact, CONTENT)]
     for role in corpora.keys() - {"holdout"}:
-        num_found = num_shared(held_out, _rows(corpora[role].artifact))
+        num_found = num_shared(held_out, _rows(corpora[role].artifact, CONTENT))
         if num_found:
             raise InputError(
                 f"holdout: {num_found} of its samples are also in the files of the {role}, so the "
@@ -72,8 +72,9 @@ def check_held_out(corpora: Mapping[str, CorpusStep]) -> None:
             )
 
 
-def _rows(corpus: Artifact) -> Iterator[pa.Table]:
-    return (corpus.read_table(receipt, "rows") for receipt in corpus.stated_receipts())
+def _rows(corpus: Artifact, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    receipts = corpus.stated_receipts()
+    return (corpus.read_table(receipt, "rows", columns) for receipt in receipts)
 
 
 def _tell(lines: Iterable[str]) -> None:

@@ -17,7 +17,13 @@ from tokensieve.artifact import summed
 from tokensieve.chat import Encoded, Encoder
 from tokensieve.errors import InputError, QuarantineError
 from tokensieve.ingest import RowReader, take_inventory
-from tokensieve.ingest.duplicates import Duplicates, find_duplicates, find_seen, num_shared
+from tokensieve.ingest.duplicates import (
+    CONTENT,
+    Duplicates,
+    find_duplicates,
+    find_seen,
+    num_shared,
+)
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA, check_quarantine, quarantine_lines
 from tokensieve.ingest.records import Record, RowProblem
 from tokensieve.ingest.shard import BuiltShard, build_shard
@@ -235,6 +241,16 @@ def test_what_an_earlier_corpus_says_is_seen_whatever_its_id(tmp_path: Path):
 
     assert seen.tolist() == [True, False, True, False]
     assert find_seen(rows_of(new), []).tolist() == [False] * 4
+
+
+def test_what_is_seen_is_known_by_what_samples_say_alone(tmp_path: Path):
+    [old] = rows_of(write(tmp_path, row("one", id="x"), row("two"), name="old.jsonl"))
+    [new] = rows_of(write(tmp_path, row("three"), row("two", id="y")))
+
+    assert CONTENT == ["content_hash"]
+    seen = find_seen([new.select(CONTENT)], [old.select(CONTENT)])
+
+    assert seen.tolist() == [False, True]
 
 
 def test_what_was_seen_is_skipped_with_the_duplicates_and_counted(tmp_path: Path):

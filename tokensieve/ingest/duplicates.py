@@ -18,6 +18,8 @@ from tokensieve.errors import InputError
 from tokensieve.ingest.pieces import InputFile
 
 Hashes = NDArray[np.uint64]
+CONTENT = ["content_hash"]
+"""The columns that `find_seen` and `num_shared` look at."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ def num_shared(ours: Sequence[pa.Table], theirs: Iterable[pa.Table]) -> int:
 def find_seen(rows: Sequence[pa.Table], earlier: Iterable[pa.Table]) -> Bools:
     """Return seen_N: whether a sample says the same as one of `earlier`, whatever their ids.
 
-    Both hold shards' tables in ROWS_SCHEMA. What samples say is compared by 64 bits of a hash.
+    Both hold shards' tables in ROWS_SCHEMA, of which CONTENT is enough. What samples say is
+    compared by 64 bits of a hash.
     """
-    content_N = np.concatenate([_hashes(table, "content_hash") for table in rows])[:, 0]
+    content_N = np.concatenate([_hashes(table, *CONTENT) for table in rows])[:, 0]
     content_U, number_N = np.unique(content_N, return_inverse=True)
     seen_U = np.zeros(len(content_U), dtype=bool)
     for table in earlier:
-        content_M = _hashes(table, "content_hash")[:, 0]
+        content_M = _hashes(table, *CONTENT)[:, 0]
         place_M = np.searchsorted(content_U, content_M)
         inside_M = place_M < len(content_U)
         place_M = place_M[inside_M]
