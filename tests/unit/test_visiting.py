@@ -3,19 +3,22 @@
 import os
 import shutil
 import socket
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import psutil
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.approval import describe_drops
+from tasks.approval import approve_drop, describe_drops
 from tasks.drops import Ending, find_changed_drops
 from tasks.drops_summary import summarise_drops
 from tasks.status import works_elsewhere
 from tests.drops import write_drop
 from tests.tiny_plans import commit_corpus, make_inputs
-from tokensieve.drops import Visit, look_at, looks, note_looks, release
+from tokensieve.drops import Visit, look_at, looks, note_looks, read_log, release
 from tokensieve.errors import InputError, ResourceError, ServiceError, SettingsError
 from tokensieve.planning import check_drops_given, plan_visit
 from tokensieve.planning import drops as planning
@@ -252,6 +255,95 @@ def test_what_is_held_is_neither_trained_on_nor_gives_thresholds(settings, locat
 
     release(storage, 1, visit)
     assert find_selection(storage, visit.selection).id == visit.selection
+
+
+def grow(settings, location, held):
+    """Let a drop that is held grow, and end its second visit; return both."""
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    first = end(plan_visit(settings, "a", on_gpu=False), held=True, alarms=["odd"])
+    write_drop(location / "a" / "x.jsonl", num_rows=8)
+    second = plan_visit(settings, "a", on_gpu=False)
+    return first, end(second, held=held, alarms=["odder"] if held else [])
+
+
+def test_what_is_in_a_later_cleaning_that_may_be_used_is_not_released(
+    settings, location, storage, no_prefect
+):
+    first, second = grow(settings, location, held=False)
+
+    with pytest.raises(SettingsError) as refused:
+        approve_drop(storage, "a")
+
+    assert f"run {first.run}: 5 of its samples are in run {second.run} too" in str(refused.value)
+    assert list(read_log(storage).held) == [1]
+
+
+def test_of_a_drop_that_grew_while_it_was_held_the_last_cleaning_is_released(
+    settings, location, storage, no_prefect
+):
+    first, second = grow(settings, location, held=True)
+    assert [line for line in describe_drops(storage).splitlines() if "odd" in line] == [
+        "    odd",
+        "    odder",
+    ]
+
+    lines = approve_drop(storage, "a").splitlines()
+
+    assert lines[:2] == [f"a: released: run {second.run}", "  odder"]
+    assert lines[2].startswith(f"a: not released: run {first.run}: 5 of its samples")
+    assert lines[3] == "PREFECT_API_URL names no server, so nobody was told"
+    assert list(read_log(storage).held) == [1]
+
+
+def test_what_was_passed_over_in_favour_of_another_is_not_held_by_both(
+    settings, location, storage, no_prefect
+):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    end(plan_visit(settings, "a", on_gpu=False))
+    write_drop(location / "a" / "x.jsonl", num_rows=8)
+    grown = end(plan_visit(settings, "a", on_gpu=False), held=True, alarms=["odd"])
+
+    assert approve_drop(storage, "a").startswith(f"a: released: run {grown.run}\n  odd")
+
+
+@pytest.mark.parametrize("status", [None, 500])
+def test_a_drop_is_not_released_if_prefect_does_not_hear_of_it(
+    settings, location, storage, no_prefect, status
+):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    end(plan_visit(settings, "a", on_gpu=False), held=True, alarms=["odd"])
+    with (
+        server_that_says(status) as url,
+        temporary_settings({PREFECT_API_URL: url}),
+        pytest.raises(ServiceError, match="did not take the event tokensieve"),
+    ):
+        approve_drop(storage, "a")
+
+    assert list(read_log(storage).held) == [1]
+
+
+@contextmanager
+def server_that_says(status):
+    """Yield the address of a server that answers everything with a status; None: of nobody."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.send_response(status)
+            self.end_headers()
+
+        do_GET = do_POST  # noqa: N815
+
+        def log_message(self, *arguments):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        port = server.server_port
+        if status is not None:
+            Thread(target=server.serve_forever, daemon=True).start()
+            yield f"http://127.0.0.1:{port}/api"
+            server.shutdown()
+    if status is None:
+        yield f"http://127.0.0.1:{port}/api"
 
 
 # --- what is left out, and what changes meanwhile
