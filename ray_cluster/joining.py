@@ -98,6 +98,7 @@ def _start_on_loopback() -> None:
     """
     ray_constants.ENABLE_RAY_CLUSTER = False
     os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
+    os.environ["AUTOSCALER_METRIC_PORT"] = "-1"  # it would tell its figures to whoever asks
     ray.init(
         address="local",
         num_cpus=len(os.sched_getaffinity(0)),  # those this process may use

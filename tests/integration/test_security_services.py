@@ -5,11 +5,14 @@ import ipaddress
 import json
 import os
 import socket
+import time
 from contextlib import suppress
+from pathlib import Path
 
 import httpx
 import psutil
 import pytest
+import ray
 import websockets.sync.client
 from websockets.exceptions import InvalidStatus
 
@@ -65,6 +68,9 @@ def cluster_ports(ray_cluster):
     """Start a cluster of our own; return where it listens, and those ports that speak HTTP."""
     before = listeners(psutil.Process())
     connect(ClusterSettings())
+    log = Path(ray._private.worker._global_node.get_logs_dir_path()) / "monitor.log"
+    while not (log.exists() and "Monitor: Started" in log.read_text()):  # the last to be up
+        time.sleep(0.1)
     found = listeners(psutil.Process()) - before
     ports = sorted({each.port for each in found})
     return found, [port for port in ports if answer(port, "GET", "/", {}) is not None]
