@@ -1,6 +1,7 @@
 """Plans over a real corpus, whose models are never trained: what a plan says needs no training."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,15 +25,15 @@ def make_inputs(directory: Path) -> SimpleNamespace:
     )
 
 
-def commit_corpus(step: CorpusStep) -> None:
-    """Make the corpus of a step."""
+def commit_corpus(step: CorpusStep, skipped: Sequence[int] = ()) -> None:
+    """Make the corpus of a step; `skipped`: rows of its first shard that others hold."""
     worker = IngestWorker(
         step.inventory.files, step.base, step.settings.template, step.artifact.plan["max_length"]
     )
     step.artifact.declare()
     for shard, pieces in enumerate(step.inventory.shards):
         worker.run(IngestJob(step.artifact.storage, step.artifact.id, pieces, shard))
-    step.artifact.commit({"duplicates": {}})
+    step.artifact.commit({"duplicates": {"0": [*skipped]} if skipped else {}})
 
 
 def commit_model(model: Artifact, base: str, fingerprint: str) -> None:

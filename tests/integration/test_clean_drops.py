@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.events.filters import EventFilter, EventResourceFilter
-from prefect.events.worker import EventsWorker
 
 from flows.clean_drops import clean_drops
 from tasks.approval import approve_drop, describe_drops
@@ -16,7 +15,7 @@ from tests.drops import write_drop
 from tests.workspaces import ids, published
 from tokensieve.artifact import load_artifact
 from tokensieve.drops import looks, read_log
-from tokensieve.errors import QuarantineError, SettingsError
+from tokensieve.errors import QuarantineError, ServiceError, SettingsError
 from tokensieve.runs import load_run
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import LocalStorage
@@ -91,9 +90,8 @@ def copied(cleaned, models, tmp_path):
     return place
 
 
-def events_of(drop, num_events=1, tries=50):
+def events_of(drop, num_events=1, tries=300):
     """Return names and payloads of the events of a drop, once the server has stored so many."""
-    EventsWorker.drain_all()
     wanted = EventFilter(resource=EventResourceFilter(id=[f"tokensieve.drop.{drop}"]))
     for _ in range(tries):
         with get_client(sync_client=True) as client:
@@ -249,7 +247,10 @@ def test_an_alarm_holds_a_drop_until_it_is_approved(place):
     assert "tokensieve approve odd" in describe_drops(place.storage)
     assert place.clean(**given).num_unchanged == 3
 
-    assert approve_drop(place.storage, "odd") == f"odd: released: run {visit.run}"
+    assert approve_drop(place.storage, "odd").splitlines() == [
+        f"odd: released: run {visit.run}",
+        *(f"  {alarm}" for alarm in visit.alarms),
+    ]
 
     told = [name for name, _ in events_of("odd", num_events=2)]
     assert told == ["tokensieve.drop.held", "tokensieve.drop.cleaned"]
@@ -336,6 +337,42 @@ def test_a_run_that_comes_second_finds_the_visits_of_the_first(cleaned, models, 
     assert [json.loads(visit.model_dump_json()) for visit in visits] == [
         json.loads(visit.model_dump_json()) for visit in cleaned.visits
     ]
+
+
+def test_what_is_not_read_of_a_drop_is_told_again_and_again(copied):
+    (copied.location / "w46" / "more.json").touch()
+    (copied.location / "w47" / "y.jsonl").touch()
+
+    lines = {line.drop: line for line in copied.clean().lines}
+
+    assert {drop: line.state for drop, line in lines.items()} == {"w46": "known", "w47": "known"}
+    assert "1 other entries are not read: 'more.json'" in lines["w46"].details[0]
+    assert "y.jsonl: the drop has no rows" in lines["w47"].details[0]
+    assert all(line.is_bad for line in lines.values())
+    assert copied.clean().num_unchanged == 2
+    assert "w46: known: " in describe_drops(copied.storage)
+
+
+def test_what_may_pass_leaves_the_other_drops_to_the_next_run(place, monkeypatch):
+    place.put("w46", 20)
+    place.put("w47", 20, seed=1)
+
+    def fail(*arguments, **named):
+        raise ServiceError("nobody answers")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.drops.tell_drop", fail)
+        with pytest.raises(ServiceError):
+            place.clean()
+    assert place.visits == ()
+    assert {name: look.state for name, look in looks(place.storage).items()} == {"w46": "begun"}
+    made = place.artifacts()
+
+    place.clean()
+
+    assert [visit.drop for visit in place.visits] == ["w46", "w47"]
+    assert made["scores"] < place.artifacts()["scores"]
+    assert place.visits[0].selection in made["selections"]
 
 
 def test_a_location_that_is_not_there_is_told_before_anything_is_begun(place):

@@ -72,9 +72,9 @@ def visit_of(plan, **fields):
     return Visit(drop=plan.drop.name, files=list(plan.files), **given | fields)
 
 
-def end(plan, **fields):
+def end(plan, skipped=(), **fields):
     """Make the corpus of a planned visit, and record it; return the record."""
-    commit_corpus(plan.cleaning.corpus)
+    commit_corpus(plan.cleaning.corpus, skipped)
     visit = visit_of(plan, **fields).publish(plan.storage, plan.log)
     note_looks(plan.storage, {plan.drop.name: plan.look("held" if visit.held else "cleaned")})
     return visit
@@ -304,6 +304,20 @@ def test_what_was_passed_over_in_favour_of_another_is_not_held_by_both(
     grown = end(plan_visit(settings, "a", on_gpu=False), held=True, alarms=["odd"])
 
     assert approve_drop(storage, "a").startswith(f"a: released: run {grown.run}\n  odd")
+
+
+def test_samples_that_neither_of_two_cleanings_took_are_not_held_by_both(
+    settings, location, storage, no_prefect
+):
+    write_drop(location / "a" / "x.jsonl", num_rows=5)
+    end(plan_visit(settings, "a", on_gpu=False))
+    write_drop(location / "a" / "x.jsonl", num_rows=8)
+    end(plan_visit(settings, "a", on_gpu=False), range(5), held=True, alarms=["odd"])
+    write_drop(location / "a" / "x.jsonl", num_rows=10)
+    end(plan_visit(settings, "a", on_gpu=False), range(5))
+
+    with pytest.raises(SettingsError, match=r": 3 of its samples are in run"):
+        approve_drop(storage, "a")
 
 
 @pytest.mark.parametrize("status", [None, 500])
