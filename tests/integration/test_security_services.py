@@ -103,6 +103,7 @@ def server(tmp_path_factory):
         yield server
 
 
+@pytest.mark.slow
 def test_a_prefect_server_listens_on_loopback_only(server):
     children = psutil.Process().children()
     processes = [each for each in children if str(server.port) in each.cmdline()]
@@ -110,6 +111,7 @@ def test_a_prefect_server_listens_on_loopback_only(server):
     assert {(each.ip, each.port) for each in listeners(*processes)} == {("127.0.0.1", server.port)}
 
 
+@pytest.mark.slow
 def test_every_path_of_prefect_wants_the_password_but_those_that_say_it_is_alive(server):
     paths = httpx.get(f"{server.address}/openapi.json").json()["paths"]
     asked = {(method, path) for path in map(with_words, paths) for method in METHODS}
@@ -134,6 +136,7 @@ def with_words(path):
     return "/".join(WORDS[len(parts) % 2] if part.startswith("{") else part for part in parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", SOCKETS)
 def test_a_socket_of_prefect_wants_the_password(server, path):
     url = f"ws://127.0.0.1:{server.port}/api/{path}"
@@ -144,6 +147,7 @@ def test_a_socket_of_prefect_wants_the_password(server, path):
     assert refused.value.response.status_code in REFUSED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("headers", FOREIGN)
 def test_pages_of_other_sites_are_given_nothing_of_prefect(server, headers):
     asking = {"Access-Control-Request-Method": "POST"}
