@@ -5,7 +5,6 @@ stops a shell, and a crash leaves the index that stood before. Whoever is overta
 elsewhere builds again, on top of what that one has published.
 """
 
-import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,6 +15,7 @@ import duckdb
 from sql.artifact_views import create_views
 from sql.published import (
     INDEX_KEY,
+    NO_ROOM,
     REBUILD,
     SCHEMA_VERSION,
     Meta,
@@ -40,7 +40,6 @@ MAX_BUILDS = 20
 
 _LOG_KEY = f"{INDEX_KEY}.wal"
 """DuckDB's log; there is one only if somebody wrote to the index."""
-_NO_ROOM = re.compile("Could not write|No space|Out of Memory")  # DuckDB's classes do not tell
 
 
 def update_index(storage: Storage) -> str:
@@ -185,7 +184,7 @@ def _build_errors(place: str) -> Iterator[None]:
     except (duckdb.ProgrammingError, duckdb.DataError):
         raise  # a statement of ours is wrong
     except (duckdb.Error, OSError) as error:
-        if isinstance(error, duckdb.Error) and not _NO_ROOM.search(str(error)):
+        if isinstance(error, duckdb.Error) and not NO_ROOM.search(str(error)):
             raise DamagedError(f"{place}: {first_line(error)} {REBUILD}") from error
         raise ResourceError(
             f"{place}: could not be built, and stays as it was: {first_line(error)} "

@@ -1,5 +1,6 @@
 """The published index: where it lies, whether it is ours, and a connection that only reads it."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ INDEX_KEY = "index/tokensieve.duckdb"
 SCHEMA_VERSION = 5
 """Raised when schema/ or views/ change; an index of an older one is made anew."""
 
+NO_ROOM = re.compile("Could not write|No space|Out of Memory")  # DuckDB's classes do not tell
 REBUILD = "Run `tokensieve index --rebuild` to make it anew from the artifacts."
 
 

@@ -8,15 +8,16 @@ accidents and from surprising files; a database is no sandbox for hostile SQL.
 import json
 import re
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 import pyarrow as pa
 
-from sql.published import REBUILD, connect_published
+from sql.limits import within_limits
+from sql.published import NO_ROOM, REBUILD, connect_published
 from sql.statements import Settings, run
 from tokensieve.artifact import KINDS
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
@@ -25,7 +26,6 @@ from tokensieve.storage import Storage
 QUERY_SETTINGS: Settings = {
     "memory_limit": "2GB",
     "threads": 2,  # a question must not take the machine from a run
-    "max_temp_directory_size": "20GB",
     "errors_as_json": "true",  # for the position
 }
 _FLAGS = {
@@ -74,7 +74,7 @@ def query(storage: Storage, statement: str, *, max_rows: int, max_seconds: float
         settings = {**QUERY_SETTINGS, "temp_directory": spill}
         with connect_published(storage, settings) as connection:
             _lock_down(connection, storage)
-            with _time_limit(connection, max_seconds):
+            with within_limits(connection, Path(spill), max_seconds):
                 return _read(connection, statement, max_rows)
 
 
@@ -122,29 +122,6 @@ def _check(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
 
 
 @contextmanager
-def _time_limit(connection: duckdb.DuckDBPyConnection, max_seconds: float) -> Iterator[None]:
-    """Interrupt the connection after `max_seconds` and raise ResourceError."""
-    done = threading.Event()
-
-    def watch(wait: float = max_seconds) -> None:
-        while not done.wait(wait):  # again and again: between two statements it would be lost
-            connection.interrupt()
-            wait = 0.1
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield
-    except duckdb.InterruptException:
-        raise ResourceError(
-            f"the query: was stopped after {max_seconds:g} s. Ask for less, or allow more time."
-        ) from None
-    finally:
-        done.set()
-        watcher.join()
-
-
-@contextmanager
 def _query_errors(statement: str, shift: int | None = None) -> Iterator[None]:
     """Turn DuckDB's errors into ours.
 
@@ -156,14 +133,18 @@ def _query_errors(statement: str, shift: int | None = None) -> Iterator[None]:
         raise
     except duckdb.OutOfMemoryException as error:
         raise ResourceError(
-            f"the query: needs more than {QUERY_SETTINGS['memory_limit']} of memory and "
-            f"{QUERY_SETTINGS['max_temp_directory_size']} of disk ({_parts(error)[0]}). Ask for "
-            "less: name run and round, or aggregate."
+            f"the query: needs more than {QUERY_SETTINGS['memory_limit']} of memory at once "
+            f"({_parts(error)[0]}). Ask for less: name run and round, or aggregate."
         ) from None
     except _WRONG_STATEMENT as error:
         message, position = _parts(error)
         raise SettingsError(f"the query{_place(statement, position, shift)}: {message}") from None
     except duckdb.Error as error:
+        if NO_ROOM.search(str(error)):
+            raise ResourceError(
+                f"the query: has no room for what does not fit into memory: {_parts(error)[0]}. "
+                "Free some space, set TMPDIR to a larger disk, or ask for less."
+            ) from None
         raise DamagedError(
             f"the query: a file could not be read: {_parts(error)[0]}. If it is an artifact's, run "
             f"the command that made it again; if it is the index: {REBUILD}"

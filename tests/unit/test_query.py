@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import resource
 from decimal import Decimal
 
 import duckdb
@@ -216,6 +217,31 @@ def test_a_sort_beyond_the_memory_limit_spills_and_leaves_nothing_behind(
 
     assert result.table["n"].to_pylist() == [5_000_000]
     assert list(tmp_path.iterdir()) == []
+
+
+SORT = "SELECT max(h) FROM (SELECT hash(i) AS h, i FROM range(20000000) t(i) ORDER BY h OFFSET 5)"
+
+
+def test_a_query_that_spills_beyond_the_limit_is_stopped(storage, monkeypatch, tmp_path):
+    monkeypatch.setitem(QUERY_SETTINGS, "memory_limit", "60MB")
+    monkeypatch.setattr("sql.limits.MAX_SPILLED_BYTES", 10_000_000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+
+    with pytest.raises(ResourceError, match="did not fit into memory"):
+        ask(storage, SORT)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_for_what_is_spilled_is_no_damage(storage, monkeypatch):
+    monkeypatch.setitem(QUERY_SETTINGS, "memory_limit", "60MB")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000_000, before[1]))
+    try:
+        with pytest.raises(ResourceError, match="no room for what does not fit into memory"):
+            ask(storage, SORT)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_missing_artifact_file_is_named(tmp_path):
