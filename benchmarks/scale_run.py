@@ -26,6 +26,7 @@ from sql.published import INDEX_KEY
 from sql.query import query
 from tasks.status import describe_runs, verify_artifacts
 from tokensieve.artifact import Artifact
+from tokensieve.errors import ResourceError
 from tokensieve.evidence import EvidenceReader
 from tokensieve.ingest.duplicates import find_duplicates
 from tokensieve.ingest.quarantine import quarantine_lines
@@ -60,7 +61,7 @@ class Cost:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("exponents", nargs="*", type=float, help="tokens, as powers of ten")
-    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--directory", type=lambda given: Path(given).absolute(), required=True)
     parser.add_argument("--child", nargs=2, metavar=("STEP", "SHARDS"))
     options = parser.parse_args()
     if options.child:
@@ -207,7 +208,10 @@ def _ask_summaries(workspace: Path, num_shards: int) -> None:
 
 
 def _ask_tokens(workspace: Path, num_shards: int) -> None:
-    query(LocalStorage(workspace), MEASURED_TOKENS, max_rows=1, max_seconds=7200)
+    try:
+        query(LocalStorage(workspace), MEASURED_TOKENS, max_rows=1, max_seconds=7200)
+    except ResourceError as error:  # beyond some size it has to be refused
+        print(error, file=sys.stderr)
 
 
 def _print_sizes(workspace: Path, num_shards: int) -> None:
