@@ -26,6 +26,7 @@ DOCUMENTS = [
     "docs/drops.md",
     "docs/operations.md",
     "docs/s3.md",
+    "docs/scaling.md",
     "docs/security.md",
 ]
 METHODS = (ROOT / "docs/methods.md").read_text()
