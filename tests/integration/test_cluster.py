@@ -182,18 +182,19 @@ def workspace_on_one_node(cluster, tmp_path):
         pytest.skip("may not mount a disk here")
     ray_command = Path(sys.executable).with_name("ray")
     node = f"exec {ray_command} start --address {cluster.address} --num-cpus 1 --block"
+    before = alive(cluster)  # a node that has just left may be among them for a while
     with (tmp_path / "node.log").open("w") as log:
         process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", f"{mount} {node}"], stdout=log, stderr=log
         )
-    wait_until(lambda: num_alive(cluster) == 2, process, tmp_path / "node.log")
+    wait_until(lambda: alive(cluster) - before, process, tmp_path / "node.log")
     yield workspace
     process.terminate()
     process.wait(timeout=60)
 
 
-def num_alive(cluster) -> int:
-    return sum(node["Alive"] for node in cluster.global_state.node_table())
+def alive(cluster) -> set[str]:
+    return {node["NodeID"] for node in cluster.global_state.node_table() if node["Alive"]}
 
 
 def test_a_workspace_that_a_node_does_not_see_is_refused(workspace_on_one_node, joined):
