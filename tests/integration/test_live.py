@@ -34,7 +34,7 @@ NUM_FIRST, NUM_SECOND, NUM_KILLED = 60, 40, 4500
 
 @pytest.fixture(scope="module")
 def live(models, tmp_path_factory):
-    """Yield a server to which everything was deployed as docs/deployment.md says."""
+    """Yield a server with everything deployed as docs/deployment.md says, and a worker."""
     place = tmp_path_factory.mktemp("live")
     (place / "drops").mkdir()
     settings = write_settings(place, models)
@@ -45,12 +45,13 @@ def live(models, tmp_path_factory):
         often = str(more_often(place))
         everything = ("--no-prompt", "deploy", "--all", "--prefect-file", often)
         server.command(*everything, TOKENSIEVE_SETTINGS=str(settings))
-        yield SimpleNamespace(
-            server=server,
-            drops=place / "drops",
-            storage=LocalStorage(place / "workspace"),
-            place=place,
-        )
+        with server.worker() as worker:
+            yield SimpleNamespace(
+                server=server,
+                worker=worker,
+                drops=place / "drops",
+                storage=LocalStorage(place / "workspace"),
+            )
 
 
 def write_settings(place, models):
@@ -143,11 +144,10 @@ def wait_for_drop(live, drop):
 
 def test_the_schedule_cleans_what_arrives_and_an_event_trains_on_it(live):
     put_drop(live, "first", a=(NUM_FIRST, 1))
-    with live.server.worker():
-        first = wait_for_drop(live, "first")
-        put_drop(live, "second", a=(NUM_FIRST, 1), b=(NUM_SECOND, 2))
-        second = wait_for_drop(live, "second")
-        wait_for(lambda: states(live, "train").count("COMPLETED") == 2, lambda: told(live))
+    first = wait_for_drop(live, "first")
+    put_drop(live, "second", a=(NUM_FIRST, 1), b=(NUM_SECOND, 2))
+    second = wait_for_drop(live, "second")
+    wait_for(lambda: states(live, "train").count("COMPLETED") == 2, lambda: told(live))
 
     assert first.counts["rows"] == first.counts["samples"] == NUM_FIRST
     assert second.counts["rows"] == NUM_SECOND, "the file of the first drop is not read again"
@@ -217,11 +217,10 @@ def test_runs_tasks_progress_and_summaries_are_seen_in_a_browser(live, tmp_path)
 
 def test_a_worker_that_is_killed_leaves_a_crashed_run_and_the_next_one_finishes(live):
     before = len(score_receipts(live))
-    with live.server.worker() as worker:
-        put_drop(live, "third", c=(NUM_KILLED, 3))
-        wait_for(lambda: len(score_receipts(live)) > before + 1, lambda: told(live))
-        killed = psutil.Process(worker.pid).children(recursive=True)
-        end(worker, signal.SIGKILL)
+    put_drop(live, "third", c=(NUM_KILLED, 3))
+    wait_for(lambda: len(score_receipts(live)) > before + 1, lambda: told(live))
+    killed = psutil.Process(live.worker.pid).children(recursive=True)
+    end(live.worker, signal.SIGKILL)
     assert not any(each.is_running() for each in killed)
     [dead] = [run for run in live.server.runs("clean-drops") if run["state_type"] == "RUNNING"]
     assert "third" not in visits(live)
