@@ -11,6 +11,7 @@ from prefect.context import get_run_context
 from tasks.pictures import MAX_BYTES, show_picture
 from tokensieve.charts import StepPoint, loss_curve
 from tokensieve.errors import ResourceError
+from tokensieve.storage import LocalStorage
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -20,7 +21,7 @@ def shown_in_a_flow(name, pngs, path):
 
     @task
     def show(number):
-        show_picture(name, "Training loss", pngs[number], path)
+        show_picture(name, "Training loss", pngs[number], LocalStorage(path.parent), path.name)
 
     @flow
     def showing():
@@ -80,6 +81,8 @@ def test_a_picture_that_cannot_be_written_is_not_shown(tmp_path):
     (tmp_path / "file").touch()
 
     with pytest.raises(ResourceError, match="could not be written"):
-        show_picture("loss-nowhere", "Training loss", b"png", tmp_path / "file/loss.png")
+        show_picture(
+            "loss-nowhere", "Training loss", b"png", LocalStorage(tmp_path / "file"), "loss.png"
+        )
 
     assert artifacts_named("loss-nowhere") == []
