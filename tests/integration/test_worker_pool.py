@@ -83,8 +83,7 @@ def test_every_job_is_done_once_and_workers_stay_warm(pool):
     again, second = run(pool, [(n, "") for n in range(8)])
 
     assert numbers == again == [0, 2, 4, 6, 8, 10, 12, 14]
-    assert second <= first
-    assert len(first) <= 2
+    assert len(first | second) <= 2, "no third process did any of the sixteen"
 
 
 def test_a_job_whose_worker_was_killed_is_done_by_another(pool, tmp_path):
