@@ -6,7 +6,7 @@ from socket import gethostname
 from rich.filesize import decimal
 
 from sql.index import update_index
-from tasks.status import is_running
+from tasks.status import is_alive
 from tokensieve.drops import read_log
 from tokensieve.errors import ConflictError, shortened
 from tokensieve.garbage import MIN_AGE_SECONDS, Garbage, find_garbage, forgettable
@@ -51,9 +51,9 @@ def _sorted_out(
 
 def _check_forgettable(storage: Storage, run: Run) -> None:
     """Raise ConflictError if somebody works on the run, or if it is the memory of a drop."""
-    if is_running(storage, run):
-        raise ConflictError(f"{run.name}: is running. End it first, or forget it later.")
     tried = attempts(storage, run.name)
+    if any(map(is_alive, tried)):
+        raise ConflictError(f"{run.name}: is running. End it first, or forget it later.")
     if tried and tried[-1].host != gethostname() and not run.is_finished(storage):
         raise ConflictError(
             f"{run.name}: was last worked on by {shortened(tried[-1].host)}, perhaps still is. "

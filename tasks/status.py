@@ -53,21 +53,16 @@ def verify_artifacts(storage: Storage) -> str:
     return f"{storage}: {found.num_files} files, {found.num_bytes:,} bytes: every hash is right"
 
 
-def is_running(storage: Storage, run: Run) -> bool:
-    """Return whether a process of this machine works on the run."""
-    return any(map(_is_alive, attempts(storage, run.name)))
-
-
 def works_elsewhere(storage: Storage, run: Run) -> bool:
     """Return whether another process of this machine works on the run."""
     tried = attempts(storage, run.name)
-    return any(_is_alive(attempt) for attempt in tried if attempt.pid != os.getpid())
+    return any(is_alive(attempt) for attempt in tried if attempt.pid != os.getpid())
 
 
 def _described(
     storage: Storage, run: Run, tried: list[Attempt], states: dict[str, str]
 ) -> list[str]:
-    alive = [attempt.pid for attempt in tried if _is_alive(attempt)]
+    alive = [attempt.pid for attempt in tried if is_alive(attempt)]
     state, advice = _state(storage, run, tried, alive)
     seen = states.get(tried[-1].flow_run) if tried else None
     stale = seen is not None and not alive and seen not in _EXPECTED.get(state, {seen})
@@ -146,7 +141,7 @@ def _progress(artifact: Artifact) -> str:
     return f"{len(artifact.done_shards())} of {artifact.num_shards} shards"
 
 
-def _is_alive(attempt: Attempt) -> bool:
+def is_alive(attempt: Attempt) -> bool:
     """Return whether the attempt's process runs on this machine; a reused number does not count."""
     if attempt.host != socket.gethostname():
         return False

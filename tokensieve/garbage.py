@@ -17,8 +17,8 @@ from tokensieve.storage import Leftover, Storage, StoredFile
 MIN_AGE_SECONDS = 24 * 3600.0
 """What was written later than this is never removed."""
 
-_OURS = re.compile(r"\d{5}-[0-9a-f]{16}\.parquet|\w+-[0-9a-f]{16}/.+")
-"""Names that only the artifact protocol gives: a table of a shard, a file of a folder."""
+_OURS = re.compile(r"\w+/\d{5}-[0-9a-f]{16}\.parquet|\w+-[0-9a-f]{16}/.+")
+"""Names that only the artifact protocol gives: a part's table of a shard, a file of a folder."""
 _CHECKPOINT = re.compile(r"checkpoints/.+")
 
 
@@ -98,14 +98,9 @@ def _strays(storage: Storage, key: str) -> Iterator[Garbage]:
         inside = file.key.removeprefix(f"{key}/")
         if _CHECKPOINT.fullmatch(inside):
             yield Garbage(file.key, "its training is done", (file,))
-        elif file.key not in named and _is_ours(inside):
+        elif file.key not in named and _OURS.fullmatch(inside):
             yield Garbage(file.key, "no receipt names it", (file,))
 
 
 def _named(commit: Commit) -> set[str]:
     return {file.key for receipt in commit.receipts for file in receipt.files.values()}
-
-
-def _is_ours(inside: str) -> bool:
-    part, _, rest = inside.partition("/")
-    return bool(_OURS.fullmatch(inside) or (part and _OURS.fullmatch(rest)))
