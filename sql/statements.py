@@ -30,7 +30,25 @@ def connect(
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection with DuckDB's convenient but unsafe defaults off, and `settings` set."""
     config: dict[str, str | bool | int | float | list[str]] = {**_ALWAYS, **(settings or {})}
-    return duckdb.connect(str(database), read_only=read_only, config=config)
+    if not read_only:
+        return duckdb.connect(str(database), config=config)
+    connection = duckdb.connect(config=config)
+    try:
+        _attach(connection, database)
+    except duckdb.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, database: Path) -> None:
+    """Let an empty database read the file, and speak of it as its own.
+
+    In one process DuckDB opens a path once: whoever opens it again shares settings with the first,
+    and is shown what the first one sees after another file has taken the place.
+    """
+    run(connection, "attach_index", file=str(database))
+    run(connection, "use_index")
 
 
 def run(

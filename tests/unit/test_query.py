@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from sql import connect_published
 from sql.index import update_index
 from sql.query import _FLAGS, QUERY_SETTINGS, QueryResult, query
 from tasks.query import MAX_CELL, TABLE_ROWS, answer, format_result, write_parquet
@@ -420,3 +421,19 @@ def test_the_views_would_answer_a_plain_shell_as_well(storage):
     path = storage.path("index/tokensieve.duckdb")
     with duckdb.connect(str(path), read_only=True) as connection:
         assert connection.execute("SELECT count(*) FROM tokens").fetchone() == (3,)
+
+
+def test_questions_of_one_process_share_neither_settings_nor_what_they_see(tmp_path):
+    storage = LocalStorage(tmp_path)
+    corpus = _fill(storage)
+    question = "SELECT count(*) AS n, current_setting('threads') AS threads FROM runs"
+
+    with connect_published(storage, {"threads": 1}) as held:
+        before = held.execute(question).fetchone()
+        finish_run(storage, "second", [(corpus, {}, make_selection(corpus, [[0.0, 1.0, 1.0]]))])
+        update_index(storage)
+        now = ask(storage, question).table
+        after = held.execute(question).fetchone()
+
+    assert (before, after) == ((1, 1), (1, 1))
+    assert now.to_pylist() == [{"n": 2, "threads": 2}]

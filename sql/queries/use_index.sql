@@ -1,0 +1,2 @@
+-- Names without a database are those of the attached file.
+USE tokensieve;
