@@ -73,7 +73,7 @@ def query(storage: Storage, statement: str, *, max_rows: int, max_seconds: float
     with tempfile.TemporaryDirectory(prefix="tokensieve-query-") as spill:
         settings = {**QUERY_SETTINGS, "temp_directory": spill}
         with connect_published(storage, settings) as connection:
-            _lock_down(connection, storage)
+            lock_down(connection, storage)
             with within_limits(connection, Path(spill), max_seconds):
                 return _read(connection, statement, max_rows)
 
@@ -86,7 +86,7 @@ def _read(connection: duckdb.DuckDBPyConnection, statement: str, max_rows: int) 
     return QueryResult(table.slice(0, max_rows), truncated=table.num_rows > max_rows)
 
 
-def _lock_down(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
+def lock_down(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
     """Shut everything off but the artifacts, for good, and see that DuckDB took it."""
     directories = [f"{storage.place(kind)}/" for kind in KINDS]
     run(connection, "allow_directories", directories=directories)

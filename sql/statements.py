@@ -64,6 +64,11 @@ def rows(answer: duckdb.DuckDBPyConnection) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in answer.fetchall()]
 
 
+def arrow_table(connection: duckdb.DuckDBPyConnection, query: str, **parameters: Value) -> pa.Table:
+    """Return the answer to queries/<query>.sql, with its named parameters, as Arrow."""
+    return connection.sql(_text("queries", query), params=parameters).to_arrow_table()
+
+
 def run_given(
     connection: duckdb.DuckDBPyConnection, statement: str, given: pa.Table, **parameters: Value
 ) -> None:

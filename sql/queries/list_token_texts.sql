@@ -1,0 +1,6 @@
+-- The texts of some tokens of a corpus. In: $corpus, $token_ids.
+SELECT
+    token_id,
+    text
+FROM vocabulary
+WHERE corpus = $corpus AND token_id IN (SELECT unnest($token_ids));
