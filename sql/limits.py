@@ -22,10 +22,13 @@ _LOOK_SECONDS = 0.1
 
 @contextmanager
 def within_limits(
-    connection: duckdb.DuckDBPyConnection, spill: Path, max_seconds: float
+    connection: duckdb.DuckDBPyConnection,
+    spill: Path,
+    max_seconds: float,
+    given_up: threading.Event | None = None,
 ) -> Iterator[None]:
-    """Interrupt the connection when it has run for `max_seconds`, or has written too much to the
-    directory `spill`, and raise ResourceError.
+    """Interrupt the connection when it has run for `max_seconds`, has written too much to the
+    directory `spill`, or nobody waits for it any more; raise ResourceError.
     """
     deadline, done = time.monotonic() + max_seconds, threading.Event()
     exceeded: list[str] = []
@@ -36,6 +39,8 @@ def within_limits(
                 exceeded.append(f"after {max_seconds:g} s. Ask for less, or allow more time.")
             elif _num_bytes(spill) > MAX_SPILLED_BYTES:
                 exceeded.append(_TOO_MUCH)
+            elif given_up and given_up.is_set():
+                exceeded.append("because nobody waits for it any more.")
             if exceeded:
                 connection.interrupt()  # again and again: between two statements it would be lost
 

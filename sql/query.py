@@ -8,7 +8,8 @@ accidents and from surprising files; a database is no sandbox for hostile SQL.
 import json
 import re
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,12 @@ import pyarrow as pa
 
 from sql.limits import within_limits
 from sql.published import NO_ROOM, REBUILD, connect_published
-from sql.statements import Settings, run
+from sql.statements import Settings, Value, run
 from tokensieve.artifact import KINDS
 from tokensieve.errors import DamagedError, ResourceError, SettingsError
 from tokensieve.storage import Storage
+
+Values = dict[str, Value]
 
 QUERY_SETTINGS: Settings = {
     "memory_limit": "2GB",
@@ -63,26 +66,51 @@ class QueryResult:
         return list(self.table.column_names)
 
 
-def query(storage: Storage, statement: str, *, max_rows: int, max_seconds: float) -> QueryResult:
+def query(
+    storage: Storage,
+    statement: str,
+    *,
+    max_rows: int,
+    max_seconds: float,
+    values: Mapping[str, Value] | None = None,
+    given_up: threading.Event | None = None,
+) -> QueryResult:
     """Return the first `max_rows` rows of one SELECT, EXPLAIN, DESCRIBE or SHOW over the index.
 
-    Raises SettingsError with line and column for a statement that is wrong or does more than read,
-    ResourceError if it takes longer than `max_seconds` or more memory or disk than allowed, and
-    what `connect_published` raises.
+    `values` are those of its parameters, which it names as $name. Raises SettingsError with line
+    and column for a statement that is wrong or does more than read, and what `limited` raises.
+    """
+    with limited(storage, max_seconds, given_up) as connection:
+        return _read(connection, statement, dict(values or {}), max_rows)
+
+
+@contextmanager
+def limited(
+    storage: Storage, max_seconds: float, given_up: threading.Event | None = None
+) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Yield a connection to the published index that reads the artifacts and nothing else.
+
+    Raises ResourceError when the block takes longer than `max_seconds`, more memory or disk than
+    allowed, or `given_up` is set, DamagedError for a file that cannot be read, and what
+    `connect_published` raises.
     """
     with tempfile.TemporaryDirectory(prefix="tokensieve-query-") as spill:
         settings = {**QUERY_SETTINGS, "temp_directory": spill}
         with connect_published(storage, settings) as connection:
             lock_down(connection, storage)
-            with within_limits(connection, Path(spill), max_seconds):
-                return _read(connection, statement, max_rows)
+            watched = within_limits(connection, Path(spill), max_seconds, given_up)
+            with watched, _query_errors(""):
+                yield connection
 
 
-def _read(connection: duckdb.DuckDBPyConnection, statement: str, max_rows: int) -> QueryResult:
+def _read(
+    connection: duckdb.DuckDBPyConnection, statement: str, values: Values, max_rows: int
+) -> QueryResult:
     with _query_errors(statement, shift=0):
-        _check(connection, statement)
+        _check(connection, statement, values)
     with _query_errors(statement):
-        table = connection.sql(statement).limit(max_rows + 1).to_arrow_table()
+        found = connection.sql(statement, params=values)
+        table = found.limit(max_rows + 1).to_arrow_table()
     return QueryResult(table.slice(0, max_rows), truncated=table.num_rows > max_rows)
 
 
@@ -97,7 +125,7 @@ def lock_down(connection: duckdb.DuckDBPyConnection, storage: Storage) -> None:
         raise SettingsError(f"DuckDB {duckdb.__version__} did not take {_FLAGS}: {found}")
 
 
-def _check(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
+def _check(connection: duckdb.DuckDBPyConnection, statement: str, values: Values) -> None:
     """Raise SettingsError unless this is one statement that reads, duckdb.Error if it is wrong.
 
     EXPLAIN ANALYZE runs what it explains, a COPY too; so what is explained has to be a SELECT.
@@ -118,7 +146,7 @@ def _check(connection: duckdb.DuckDBPyConnection, statement: str) -> None:
         )
     checked = _CHECK + body  # binds the names without running, and tells where they stand
     with _query_errors(statement, shift=len(statement.encode()) - len(checked.encode())):
-        connection.execute(checked)
+        connection.execute(checked, values)
 
 
 @contextmanager

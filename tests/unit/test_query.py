@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import resource
+import threading
 from decimal import Decimal
 
 import duckdb
@@ -437,3 +438,12 @@ def test_questions_of_one_process_share_neither_settings_nor_what_they_see(tmp_p
 
     assert (before, after) == ((1, 1), (1, 1))
     assert now.to_pylist() == [{"n": 2, "threads": 2}]
+
+
+def test_a_question_that_nobody_waits_for_any_more_is_stopped(storage):
+    given_up = threading.Event()
+    threading.Timer(0.3, given_up.set).start()
+    endless = "SELECT count(*) FROM range(10000000) a, range(10000000) b"
+
+    with pytest.raises(ResourceError, match="was stopped because nobody waits for it"):
+        query(storage, endless, max_rows=1, max_seconds=60.0, given_up=given_up)
