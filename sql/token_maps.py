@@ -26,8 +26,8 @@ def read_token_maps(
     """
     with connect_published(storage) as connection:
         lock_down(connection, storage)
-        found = run(connection, "find_round", run=run_name, round=round).fetchone()
-        if found is None:
+        found = run(connection, "find_round", run=run_name, round=round).fetchall()
+        if not found:
             raise SettingsError(
                 f"{storage}: the index has no round {round} of run {shortened(run_name)}. "
                 "`tokensieve status` shows the runs, `tokensieve history` the rounds of one."
@@ -41,7 +41,7 @@ def read_token_maps(
                 f"{storage}: round {round} of run {shortened(run_name)} has no sample "
                 f"{shortened(missing[0])} ({len(missing)} such). The view `samples` lists them."
             )
-        texts = _texts(connection, found[0], table)
+        texts = _texts(connection, found[0][0], table)
     return [_map(table.slice(row_of[id], 1), texts) for id in sample_ids]
 
 
