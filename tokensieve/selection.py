@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from tokensieve.corpus import Bools, Float32s, Float64s, Int64s, Shard, list_array
+from tokensieve.corpus import Bools, Float32s, Float64s, Int32s, Int64s, Shard, list_array
 from tokensieve.errors import InputError, shortened
 from tokensieve.ranking import Rule, ScoredShard, UInt64s, per_candidate, ranks
 from tokensieve.thresholds import Threshold
@@ -178,12 +178,16 @@ def _reasons(shard: Shard, code_T: Int64s, reasons: tuple[str, ...]) -> pa.ListA
 
 
 def _train_table(shard: Shard, weight_T: Float32s) -> pa.Table:
-    trained_T = weight_T > 0
-    label_T = np.where(trained_T, shard.input_ids_T, np.int32(NOT_TRAINED))
+    label_T = labels(shard.input_ids_T, weight_T)
     columns = {
         "input_ids": list_array(shard.offsets_N1, shard.input_ids_T),
         "attention_mask": list_array(shard.offsets_N1, np.ones_like(label_T, dtype=np.int8)),
         "labels": list_array(shard.offsets_N1, label_T),
-        "assistant_masks": list_array(shard.offsets_N1, trained_T.astype(np.int8)),
+        "assistant_masks": list_array(shard.offsets_N1, (weight_T > 0).astype(np.int8)),
     }
     return pa.table(columns)
+
+
+def labels(input_ids_T: Int32s, weight_T: Float32s) -> Int32s:
+    """Return label_T: the token itself where its weight is above 0, else NOT_TRAINED."""
+    return np.where(weight_T > 0, input_ids_T, np.int32(NOT_TRAINED))
