@@ -201,12 +201,8 @@ def _add_questions(commands: Any) -> None:
     )
     purpose = "tell all of one method, and of its parameters"
     methods.add_argument("name", nargs="?", metavar="NAME", help=purpose)
-    query = _command(commands, "sql", run_sql, "ask the index a read-only question", "SELECT")
-    query.add_argument("statement", metavar="SELECT", help="one SELECT, DESCRIBE, SHOW or EXPLAIN")
-    forms = ("table", "csv", "json", "parquet")
-    query.add_argument("--format", choices=forms, default="table", help="of the answer")
-    purpose = "write the answer here, not to the terminal"
-    query.add_argument("--output", type=Path, metavar="FILE", help=purpose)
+    query = _command(commands, "sql", run_sql, "ask the index a read-only question", "[QUERY]")
+    flags.add_query(query)
     index = _command(commands, "index", run_index, "bring the index up to what is finished")
     index.add_argument("--rebuild", action="store_true", help="make it anew from the artifacts")
     status = _command(commands, "status", run_status, "what is done, running or interrupted")

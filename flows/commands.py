@@ -123,10 +123,20 @@ def run_demo(options: argparse.Namespace) -> None:
 
 
 def run_sql(options: argparse.Namespace) -> None:
-    """Answer a question to the index."""
+    """Answer a question to the index, or tell which have a name."""
+    from tasks.asking import asked_query, describe_queries, query_of_file
+
+    given = dict(options.set)
+    if options.file:
+        asked = query_of_file(options.file, given)
+    elif options.statement is not None:
+        asked = asked_query(options.statement, given)
+    else:
+        print(describe_queries())
+        return
     from tasks.query import answer
 
-    answer(_workspace(options), options.statement, options.format, options.output)
+    answer(_workspace(options), asked, given, options.format, options.output)
 
 
 def run_index(options: argparse.Namespace) -> None:

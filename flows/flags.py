@@ -210,6 +210,32 @@ def given_s3(options: argparse.Namespace) -> S3Settings:
     return checked(S3Settings, values)
 
 
+def add_query(command: argparse.ArgumentParser) -> None:
+    """Add what is asked of the index, and in which form it is answered."""
+    asked = command.add_mutually_exclusive_group()
+    purpose = "one SELECT, DESCRIBE, SHOW or EXPLAIN, or the name of a query"
+    asked.add_argument("statement", nargs="?", metavar="QUERY", help=purpose)
+    purpose = "SQL to ask, as the named queries are written"
+    asked.add_argument("--file", type=Path, metavar="FILE", help=purpose)
+    asked.add_argument("--list", action="store_true", help="the queries that have a name")
+    purpose = "of a parameter, which SQL names as $NAME; repeat the flag for more"
+    command.add_argument(
+        "--set", type=_named, action="append", default=[], metavar="NAME=VALUE", help=purpose
+    )
+    forms = ("table", "csv", "json", "parquet")
+    command.add_argument("--format", choices=forms, default="table", help="of the answer")
+    purpose = "write the answer here, not to the terminal"
+    command.add_argument("--output", type=Path, metavar="FILE", help=purpose)
+
+
+def _named(given: str) -> tuple[str, str]:
+    """Return name and value."""
+    name, equals, value = given.partition("=")
+    if not (name and equals):
+        raise argparse.ArgumentTypeError(f"{given!r} is not of the form NAME=VALUE")
+    return name, value
+
+
 class _Parameter(argparse.Action):
     """Takes NAME=VALUE; the value is read as in a settings file, and as text if it is none."""
 

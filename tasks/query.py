@@ -8,7 +8,7 @@ import secrets
 import shutil
 import sys
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date, time
 from decimal import Decimal
@@ -22,7 +22,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from sql.query import QueryResult, query
+from sql.named_answers import run_named
+from sql.named_queries import NamedQuery
+from sql.query import QueryResult
 from tokensieve.errors import ResourceError, SettingsError
 from tokensieve.storage import Storage
 
@@ -42,18 +44,24 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and zero width, li
 
 def answer(
     storage: Storage,
-    statement: str,
+    asked: NamedQuery,
+    given: Mapping[str, str],
     format: Literal["table", "csv", "json", "parquet"],
     output: Path | None,
 ) -> None:
-    """Run one statement over the index and print its answer, or write it to `output`.
+    """Answer a query, with the values `given` for its parameters; print it or write to `output`.
 
-    Raises SettingsError for a wrong statement, ResourceError beyond a limit.
+    What the parameters were is said on stderr. Raises SettingsError for a wrong statement or
+    value, ResourceError beyond a limit.
     """
     if format == "parquet" and output is None:
         raise SettingsError("--output: is missing; Parquet is not for a terminal")
     max_rows = TABLE_ROWS if format == "table" else MAX_ROWS
-    result = query(storage, statement, max_rows=max_rows, max_seconds=MAX_SECONDS)
+    answered = run_named(storage, asked, given, max_rows=max_rows, max_seconds=MAX_SECONDS)
+    result = answered.result
+    if answered.values:
+        values = ", ".join(f"{name} = {_cell(each)}" for name, each in answered.values.items())
+        print(f"{_visible(asked.name)}: {values}", file=sys.stderr)
     if result.truncated and format != "table":
         print(f"only the first {max_rows} rows; there are more", file=sys.stderr)
     if output is None and format != "parquet":

@@ -12,6 +12,7 @@ import pytest
 
 from sql import connect_published
 from sql.index import update_index
+from sql.named_queries import parsed_query
 from sql.query import _FLAGS, QUERY_SETTINGS, QueryResult, query
 from tasks.query import MAX_CELL, TABLE_ROWS, answer, format_result, write_parquet
 from tests.tiny_workspace import Sample, finish_run, make_corpus, make_selection
@@ -381,10 +382,11 @@ def test_a_type_that_parquet_lacks_is_named_and_the_old_file_stays(storage, tmp_
 def test_an_answer_is_printed_or_written_whole(storage, tmp_path, capsys):
     statement = "SELECT 'é' AS a FROM range(101)"
 
-    answer(storage, statement, "table", None)
+    asked = parsed_query("the query", statement)
+    answer(storage, asked, {}, "table", None)
     printed = capsys.readouterr().out
     for format in ("table", "csv", "json", "parquet"):
-        answer(storage, statement, format, tmp_path / f"answer.{format}")
+        answer(storage, asked, {}, format, tmp_path / f"answer.{format}")
 
     assert printed.endswith(f"showing {TABLE_ROWS} of more rows\n")
     assert capsys.readouterr().out == ""
@@ -402,14 +404,14 @@ def test_an_answer_is_printed_or_written_whole(storage, tmp_path, capsys):
 def test_rows_that_are_left_out_of_a_file_are_said_so(storage, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("tasks.query.MAX_ROWS", 2)
 
-    answer(storage, "FROM range(3)", "csv", tmp_path / "answer.csv")
+    answer(storage, parsed_query("the query", "FROM range(3)"), {}, "csv", tmp_path / "answer.csv")
 
     assert capsys.readouterr().err == "only the first 2 rows; there are more\n"
 
 
 def test_parquet_needs_a_file(storage):
     with pytest.raises(SettingsError, match="--output"):
-        answer(storage, "SELECT 1", "parquet", None)
+        answer(storage, parsed_query("the query", "SELECT 1"), {}, "parquet", None)
 
 
 def test_a_decimal_that_is_a_whole_number_of_128_bits_stays_a_number_in_json():
