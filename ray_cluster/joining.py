@@ -56,9 +56,11 @@ def _sigterm_kept() -> Iterator[None]:
     that the run has ended. Only a main thread may set it.
     """
     kept = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, kept)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, kept)
 
 
 def _join_running(address: str) -> None:
@@ -91,23 +93,42 @@ def _check_same(address: str | None) -> None:
 
 
 def _start_on_loopback() -> None:
-    """Start a cluster that nobody outside this machine can reach.
+    """Start a cluster that nobody outside this machine can reach."""
+    with _only_this_machine():
+        ray.init(
+            address="local",
+            num_cpus=len(os.sched_getaffinity(0)),  # those this process may use
+            object_store_memory=_OBJECT_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="error",
+            _node_ip_address="127.0.0.1",
+        )
+
+
+@contextmanager
+def _only_this_machine() -> Iterator[None]:
+    """Have what Ray starts listen on 127.0.0.1 only.
 
     Ray takes 127.0.0.1 for "any address" unless its switch for Windows and macOS says that there is
-    no cluster beyond this machine; the switch is read from both places.
+    no cluster beyond this machine; the switch is read from both places. Neither stays: this process
+    may join or start another cluster later.
     """
+    closed = {
+        ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR: "0",
+        "AUTOSCALER_METRIC_PORT": "-1",  # it would tell its figures to whoever asks
+    }
+    was_enabled = ray_constants.ENABLE_RAY_CLUSTER
+    before = {name: os.environ[name] for name in closed if name in os.environ}
+    os.environ.update(closed)
     ray_constants.ENABLE_RAY_CLUSTER = False
-    os.environ[ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR] = "0"
-    os.environ["AUTOSCALER_METRIC_PORT"] = "-1"  # it would tell its figures to whoever asks
-    ray.init(
-        address="local",
-        num_cpus=len(os.sched_getaffinity(0)),  # those this process may use
-        object_store_memory=_OBJECT_STORE_BYTES,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="error",
-        _node_ip_address="127.0.0.1",
-    )
+    try:
+        yield
+    finally:
+        ray_constants.ENABLE_RAY_CLUSTER = was_enabled
+        for name in closed:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 def _check_mode() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 import ray
+from ray._private import ray_constants
 
 from ray_cluster import pool_actor, worker_pool
 from ray_cluster.cluster import connect
@@ -206,3 +207,9 @@ def test_more_gpus_than_there_are_is_refused():
 def test_the_cluster_asks_for_a_token_and_listens_on_loopback_only(cluster):
     assert os.environ["RAY_AUTH_MODE"] == "token"
     assert {node["NodeManagerAddress"] for node in ray.nodes()} == {"127.0.0.1"}
+
+
+def test_what_keeps_a_cluster_to_this_machine_is_not_left_in_the_process(cluster):
+    assert "AUTOSCALER_METRIC_PORT" not in os.environ
+    assert ray_constants.ENABLE_RAY_CLUSTERS_ENV_VAR not in os.environ
+    assert ray_constants.ENABLE_RAY_CLUSTER
