@@ -3,17 +3,13 @@
 import csv
 import io
 import json
-import math
 import secrets
 import shutil
 import sys
-import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from datetime import date, time
-from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,8 +21,10 @@ from rich.text import Text
 from sql.named_answers import run_named
 from sql.named_queries import NamedQuery
 from sql.query import QueryResult
+from tasks.cells import cell, exact, is_number, plain_text, rows_of
 from tokensieve.errors import ResourceError, SettingsError
 from tokensieve.storage import Storage
+from tokensieve.visible_text import visible
 
 Format = Literal["table", "csv", "json"]
 
@@ -35,11 +33,8 @@ MAX_ROWS = 1_000_000
 MAX_SECONDS = 300.0
 FILE_WIDTH = 200
 """Characters of a line of a table in a file."""
-MAX_CELL = 200
-"""Characters of a cell that a table shows."""
 
 _FORMULA = ("=", "+", "-", "@")
-_INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # controls, bidi and zero width, line separators
 
 
 def answer(
@@ -60,8 +55,8 @@ def answer(
     answered = run_named(storage, asked, given, max_rows=max_rows, max_seconds=MAX_SECONDS)
     result = answered.result
     if answered.values:
-        values = ", ".join(f"{name} = {_cell(each)}" for name, each in answered.values.items())
-        print(f"{_visible(asked.name)}: {values}", file=sys.stderr)
+        values = ", ".join(f"{name} = {cell(each)}" for name, each in answered.values.items())
+        print(f"{visible(asked.name)}: {values}", file=sys.stderr)
     if result.truncated and format != "table":
         print(f"only the first {max_rows} rows; there are more", file=sys.stderr)
     if output is None and format != "parquet":
@@ -118,9 +113,9 @@ def _replaced(path: Path) -> Iterator[Path]:
 def _as_table(result: QueryResult, width: int) -> str:
     table = Table(box=box.SIMPLE_HEAD, expand=False)
     for name, type in zip(result.columns, result.table.schema.types, strict=True):
-        table.add_column(Text(_visible(name)), justify="right" if _is_number(type) else "left")
-    for row in _rows(result):
-        table.add_row(*(Text(_cell(value)) for value in row))
+        table.add_column(Text(visible(name)), justify="right" if is_number(type) else "left")
+    for row in rows_of(result):
+        table.add_row(*(Text(cell(value)) for value in row))
     console = Console(width=width, file=io.StringIO(), color_system=None, highlight=False)
     with console.capture() as captured:
         console.print(table)
@@ -132,88 +127,27 @@ def _footer(result: QueryResult) -> str:
     return f"showing {num_rows} of more rows\n" if result.truncated else f"rows: {num_rows}\n"
 
 
-def _cell(value: object) -> str:
-    """Return a value as a table shows it."""
-    if value is None:
-        return "NULL"
-    text = f"{value:.6g}" if isinstance(value, float) else _visible(_plain(value))
-    return text if len(text) <= MAX_CELL else f"{text[: MAX_CELL - 1]}…"
-
-
 def _as_csv(result: QueryResult) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([_guarded(name) for name in result.columns])
-    for row in _rows(result):
+    for row in rows_of(result):
         writer.writerow([_guarded(v) if isinstance(v, str) else _csv_value(v) for v in row])
     return file.getvalue()
 
 
 def _guarded(text: str) -> str:
     """Return text that a sheet does not take for a formula."""
-    text = _visible(text)
+    text = visible(text)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _csv_value(value: object) -> str:
-    return "" if value is None else _visible(_plain(value))
+    return "" if value is None else visible(plain_text(value))
 
 
 def _as_json(result: QueryResult) -> str:
     """Return a list of one object per row and line, in ASCII; NaN and infinities are text."""
-    rows = (dict(zip(result.columns, map(_exact, row), strict=True)) for row in _rows(result))
+    rows = (dict(zip(result.columns, map(exact, row), strict=True)) for row in rows_of(result))
     lines = (json.dumps(row, ensure_ascii=True, allow_nan=False) for row in rows)
     return "[" + ",\n ".join(lines) + "]\n"
-
-
-def _rows(result: QueryResult) -> list[tuple[Any, ...]]:
-    """Return the rows as Python values. By position: two columns may have one name."""
-    columns = [column.to_pylist() for column in result.table.columns]
-    return list(zip(*columns, strict=True))
-
-
-def _plain(value: object) -> str:
-    """Return a value as text, lists and structs as JSON."""
-    if isinstance(value, str):
-        return value
-    exact = _exact(value)
-    return exact if isinstance(exact, str) else json.dumps(exact, ensure_ascii=False)
-
-
-def _exact(value: object) -> Any:
-    """Return a value as JSON has it, without losing a digit."""
-    if isinstance(value, dict):
-        return {str(key): _exact(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_exact(each) for each in value]
-    return _exact_scalar(value)
-
-
-def _exact_scalar(value: object) -> bool | int | float | str | None:
-    if value is None or isinstance(value, str | int):
-        return value
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    if isinstance(value, Decimal):  # DuckDB's 128-bit integers arrive as decimals without a point
-        return str(value) if value.as_tuple().exponent else int(value)
-    if isinstance(value, bytes):
-        return value.hex()
-    return value.isoformat() if isinstance(value, date | time) else str(value)
-
-
-def _visible(text: str) -> str:
-    """Return `text` on one line, with what cannot be seen, or would be obeyed, spelt out."""
-    return "".join(_spelt(ch) if unicodedata.category(ch) in _INVISIBLE else ch for ch in text)
-
-
-def _spelt(character: str) -> str:
-    code = ord(character)
-    if code < 0x20:
-        return chr(0x2400 + code)  # the Unicode picture of the control
-    return f"⟨U+{code:04X}⟩"
-
-
-def _is_number(type: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_integer(type) or pa.types.is_floating(type) or pa.types.is_decimal(type)
-    )

@@ -14,7 +14,8 @@ from sql import connect_published
 from sql.index import update_index
 from sql.named_queries import parsed_query
 from sql.query import _FLAGS, QUERY_SETTINGS, QueryResult, query
-from tasks.query import MAX_CELL, TABLE_ROWS, answer, format_result, write_parquet
+from tasks.cells import MAX_CELL
+from tasks.query import TABLE_ROWS, answer, format_result, write_parquet
 from tests.tiny_workspace import Sample, finish_run, make_corpus, make_selection
 from tokensieve.artifact import Artifact
 from tokensieve.errors import DamagedError, InputError, ResourceError, SettingsError
