@@ -3,11 +3,9 @@
 import csv
 import io
 import json
-import secrets
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -22,7 +20,8 @@ from sql.named_answers import run_named
 from sql.named_queries import NamedQuery
 from sql.query import QueryResult
 from tasks.cells import cell, exact, is_number, plain_text, rows_of
-from tokensieve.errors import ResourceError, SettingsError
+from tasks.output import replaced
+from tokensieve.errors import SettingsError
 from tokensieve.storage import Storage
 from tokensieve.visible_text import visible
 
@@ -69,7 +68,7 @@ def _write(result: QueryResult, format: Format | Literal["parquet"], path: Path)
     if format == "parquet":
         write_parquet(result, path)
         return
-    with _replaced(path) as partial:
+    with replaced(path) as partial:
         partial.write_text(format_result(result, format, FILE_WIDTH), encoding="utf-8")
 
 
@@ -89,25 +88,11 @@ def write_parquet(result: QueryResult, path: Path) -> None:
     Raises SettingsError for a type that Parquet does not have, ResourceError if it cannot be
     written.
     """
-    with _replaced(path) as partial:
+    with replaced(path) as partial:
         try:
             pq.write_table(result.table, partial)
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
             raise SettingsError(f"{path}: {error}. Cast the column to a type it has.") from None
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[Path]:
-    """Yield a file to write beside `path`; it takes the place of `path` if all went well."""
-    partial = path.with_name(f".{secrets.token_hex(8)}.tmp")  # nobody can put a link there before
-    try:
-        yield partial
-        partial.replace(path)
-    except OSError as error:
-        raise ResourceError(f"{path}: could not be written: {error.strerror or error}") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink(missing_ok=True)
 
 
 def _as_table(result: QueryResult, width: int) -> str:
