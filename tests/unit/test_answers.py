@@ -319,7 +319,7 @@ def test_what_is_no_regular_expression_is_refused(pattern):
 
 @pytest.mark.parametrize("pattern", [r"(a+)+$", r"(\d+,?)+x", r"(x+x+)+y", r"(\w+\s?)*$"])
 def test_a_pattern_that_would_hang_is_refused(pattern, monkeypatch):
-    monkeypatch.setattr("tokensieve.evaluation.patterns._TRIAL_SECONDS", 0.5)
+    monkeypatch.setattr("tokensieve.patterns._TRIAL_SECONDS", 0.5)
 
     with pytest.raises(SettingsError, match="a repetition inside a repetition"):
         check_pattern(EvaluationSettings(answer_pattern=pattern))

@@ -1,24 +1,15 @@
 """The regular expression that finds the answer in a response."""
 
-import json
 import re
-import subprocess
-import sys
 
 from tokensieve.errors import SettingsError, shortened
+from tokensieve.patterns import TRIAL_CHARACTERS, check_speed, compiled
 from tokensieve.settings import EvaluationSettings
 
-MAX_CHARACTERS = 8192
+MAX_CHARACTERS = TRIAL_CHARACTERS
 """Only so much of the end of a text is searched, so that a search takes a bounded time."""
 
-_TRIAL_SECONDS = 20
-_TRIAL = """\
-import json, re, sys
-pattern, texts = json.load(sys.stdin)
-for text in texts:
-    for match in re.finditer(pattern, text):
-        pass
-"""
+_SETTING = "evaluation.answer_pattern"
 
 
 def compiled_pattern(settings: EvaluationSettings) -> re.Pattern[str] | None:
@@ -29,34 +20,19 @@ def compiled_pattern(settings: EvaluationSettings) -> re.Pattern[str] | None:
     if settings.answer_pattern is None:
         return None
     try:
-        return re.compile(settings.answer_pattern)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise SettingsError(
-            f"evaluation.answer_pattern: {shortened(settings.answer_pattern)} is not a regular "
-            f"expression: {error}. Python's `re` has to accept it."
-        ) from None
+        return compiled(settings.answer_pattern)
+    except ValueError as error:
+        raise SettingsError(f"{_SETTING}: {shortened(settings.answer_pattern)} {error}") from None
 
 
 def check_pattern(settings: EvaluationSettings) -> None:
-    """Return if the pattern can be searched for; raise SettingsError if it cannot.
+    """Return if the pattern can be searched for in a bounded time; else raise SettingsError.
 
-    For planning, before a model is loaded. `re` cannot be interrupted, so another process searches
-    texts on which patterns with nested repetitions take longer than anybody will wait: runs of
-    each of the pattern's own characters, and the pattern itself, as long as texts can be.
+    For planning, before a model is loaded.
     """
     pattern = compiled_pattern(settings)
-    if pattern is None:
-        return
-    trial = json.dumps([pattern.pattern, _trial_texts(pattern.pattern)])
-    command = [sys.executable, "-I", "-c", _TRIAL]
-    try:
-        subprocess.run(command, input=trial, text=True, check=True, timeout=_TRIAL_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise SettingsError(
-            f"evaluation.answer_pattern: {shortened(pattern.pattern)} takes more than "
-            f"{_TRIAL_SECONDS} s to search a few trial texts. Write it without a repetition inside "
-            "a repetition, such as (a+)+."
-        ) from None
+    if pattern is not None:
+        check_speed(pattern.pattern, _SETTING)
 
 
 def found_answer(pattern: re.Pattern[str], text: str) -> str | None:
@@ -68,9 +44,3 @@ def found_answer(pattern: re.Pattern[str], text: str) -> str | None:
     matches = (match[1] if pattern.groups else match[0] for match in pattern.finditer(text))
     answers = [match.strip() for match in matches if match]
     return next((answer for answer in reversed(answers) if answer), None)
-
-
-def _trial_texts(pattern: str) -> list[str]:
-    characters = sorted({*pattern, *"aA0 .\n"})
-    runs = [character * (MAX_CHARACTERS - 1) + "\0" for character in characters]
-    return [*runs, (pattern * MAX_CHARACTERS)[:MAX_CHARACTERS]]
