@@ -15,10 +15,10 @@ from tasks.evolution import Evolution
 from tasks.summary import Summary
 from tokensieve.artifact import Artifact
 from tokensieve.chat import load_encoder
-from tokensieve.corpus import Bools, Float32s, Int32s, Int64s, flat_array, read_shard
+from tokensieve.corpus import Bools, Float32s, Int8s, Int32s, Int64s, flat_array, read_shard
 from tokensieve.models import load_tokenizer
 from tokensieve.noise.demo import Demo, make_demo
-from tokensieve.noise.labels import Int8s, corpus_labels
+from tokensieve.noise.labels import corpus_labels
 from tokensieve.noise.planting import KINDS, read_planted
 from tokensieve.noise.removal import Removal, removal
 from tokensieve.runs import Round, load_run

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tokensieve.artifact import Artifact, Commit
 from tokensieve.errors import DamagedError
 
+Int8s = NDArray[np.int8]
 Int32s = NDArray[np.int32]
 Int16s = NDArray[np.int16]
 Int64s = NDArray[np.int64]

@@ -67,13 +67,13 @@ class Rule:
 
         Equal scores have equal keys, and so have 0.0 and -0.0; no finite score has the highest.
         """
-        return ordered(score_C + 0.0 if self.direction == "high" else 0.0 - score_C)  # no -0.0
+        return ordered(0.0 - score_C if self.direction == "low" else score_C + 0.0)  # no -0.0
 
     def score(self, key: int) -> float:
         """Return the score that has this key."""
         bits = np.uint64(key)
         preference = float((bits ^ SIGN if bits & SIGN else ~bits).view(np.float64))
-        return preference if self.direction == "high" else 0.0 - preference
+        return 0.0 - preference if self.direction == "low" else preference
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,24 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 
-from tokensieve.corpus import Bools, Float32s, Float64s, Int32s, Int64s, Shard, list_array
+from tokensieve.corpus import Bools, Float32s, Float64s, Int8s, Int32s, Int64s, Shard, list_array
 from tokensieve.errors import InputError, shortened
 from tokensieve.ranking import Rule, ScoredShard, UInt64s, per_candidate, ranks
 from tokensieve.thresholds import Threshold
 
 NOT_TRAINED = -100
 """The label that every trainer leaves out of the loss."""
+POLICY = "policy"
+"""Column of the policy that decided on a token against the method."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """One of a few words for each token, or none."""
+
+    code_T: Int8s | Int64s
+    """Which of `names`; below 0: none."""
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,8 @@ class Decision:
     reason_T: Int64s | None = None
     """Which of `reasons` speaks against the token; -1: none."""
     reasons: tuple[str, ...] = ()
+    words: Mapping[str, Words] = field(default_factory=dict)
+    """What else is said of tokens, by column."""
 
 
 def select_shard(
@@ -139,6 +152,19 @@ def _counts(shard: Shard, decision: Decision) -> dict[str, int]:
         "tokens": len(shard.input_ids_T),
         "response_tokens": response_tokens,
         **kinds,
+        **_policy_counts(decision),
+    }
+
+
+def _policy_counts(decision: Decision) -> dict[str, int]:
+    """Return how many tokens each policy kept against the method, and dropped against it."""
+    if POLICY not in decision.words:
+        return {}
+    policy, kept_T = decision.words[POLICY], decision.weight_T > 0
+    return {
+        f"{name}_{verb}_tokens": int(np.count_nonzero((policy.code_T == code) & (kept_T == kept)))
+        for code, name in enumerate(policy.names)
+        for verb, kept in (("kept", True), ("dropped", False))
     }
 
 
@@ -161,7 +187,9 @@ def _weights_table(shard: Shard, decision: Decision, num_kept_N: Int64s) -> pa.T
         columns[name] = list_array(shard.offsets_N1, values_T)
     if decision.reason_T is not None:
         code_T = np.where(_is_dropped(decision), decision.reason_T, -1)
-        columns["reason"] = _reasons(shard, code_T, decision.reasons)
+        columns["reason"] = _word_lists(shard, Words(code_T, decision.reasons))
+    for name, words in decision.words.items():
+        columns[name] = _word_lists(shard, words)
     return pa.table(columns)
 
 
@@ -170,10 +198,10 @@ def _is_dropped(decision: Decision) -> Bools:
     return dropped_T
 
 
-def _reasons(shard: Shard, code_T: Int64s, reasons: tuple[str, ...]) -> pa.ListArray:
-    """Return the name of each token's reason; null where there is nothing to be said."""
-    codes = pa.array(code_T, pa.int32(), mask=code_T < 0)
-    names = pa.DictionaryArray.from_arrays(codes, pa.array(reasons, pa.string()))
+def _word_lists(shard: Shard, words: Words) -> pa.ListArray:
+    """Return each token's word; null where it has none."""
+    codes = pa.array(words.code_T, pa.int32(), mask=words.code_T < 0)
+    names = pa.DictionaryArray.from_arrays(codes, pa.array(words.names, pa.string()))
     return pa.ListArray.from_arrays(pa.array(shard.offsets_N1, pa.int32()), names)
 
 

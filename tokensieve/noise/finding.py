@@ -10,8 +10,7 @@ from statistics import fmean
 
 import numpy as np
 
-from tokensieve.corpus import Bools, Float32s, Float64s
-from tokensieve.noise.labels import Int8s
+from tokensieve.corpus import Bools, Float32s, Float64s, Int8s
 from tokensieve.noise.planting import KINDS
 
 

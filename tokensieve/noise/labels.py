@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tokensieve.chat import Encoder
-from tokensieve.corpus import Int64s
+from tokensieve.corpus import Int8s, Int64s
 from tokensieve.ingest.records import to_record
 from tokensieve.noise.corpus import Record
 from tokensieve.noise.planting import KINDS, Planted
 
-Int8s = NDArray[np.int8]
 TokenSpans = tuple[Int64s, Int64s, Int64s]
 """message_T, start_T, end_T: each token's characters in its message, as `Encoder.token_spans`."""
 

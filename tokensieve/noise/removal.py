@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from tokensieve.corpus import Bools, Float32s
-from tokensieve.noise.labels import Int8s
+from tokensieve.corpus import Bools, Float32s, Int8s
 from tokensieve.noise.planting import KINDS
 
 
