@@ -1,9 +1,19 @@
 """Answers to named queries, with the values that were given for their parameters."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sql.named_queries import LAST, LAST_COMPARED, NamedQuery, Parameter, Value, did_you_mean
+from sql.named_queries import (
+    LAST,
+    LAST_COMPARED,
+    LAST_SHARED,
+    LAST_TRAINED,
+    NamedQuery,
+    Parameter,
+    Value,
+    did_you_mean,
+)
 from sql.published import connect_published, index_place
 from sql.query import QueryResult, query
 from sql.statements import run
@@ -11,7 +21,18 @@ from tokensieve.errors import InputError, SettingsError, shortened
 from tokensieve.runs import last_worked_on
 from tokensieve.storage import Storage
 
-_LISTED = {LAST: "list_last_rounds", LAST_COMPARED: "list_compared_runs"}
+_LISTED = {
+    LAST: "list_last_rounds",
+    LAST_TRAINED: "list_trained_rounds",
+    LAST_COMPARED: "list_compared_runs",
+    LAST_SHARED: "list_shared_corpora",
+}
+_NEEDED = {
+    LAST: "Finish a run",
+    LAST_TRAINED: "Finish a round that trains a model",
+    LAST_COMPARED: "Finish an arm of a comparison",
+    LAST_SHARED: "Clean one drop in two ways",
+}
 _KINDS: dict[type[Value], str] = {int: "a whole number", float: "a number", str: "text"}
 
 
@@ -39,8 +60,10 @@ def run_named(
     """
     values = _values(asked, given)
     for parameter in asked.parameters:
-        if parameter.default in _LISTED and parameter.name == "run":
-            values |= _placed(storage, _LISTED[str(parameter.default)], values)
+        if parameter.name == "run" and parameter.default in _LISTED:
+            values |= _placed(storage, str(parameter.default), values)
+        if parameter.default == LAST_SHARED:
+            values[parameter.name] = _corpus_meant(storage, str(values[parameter.name]))
     result = query(
         storage, asked.statement, max_rows=max_rows, max_seconds=max_seconds, values=values
     )
@@ -75,11 +98,14 @@ def _value(asked: NamedQuery, parameter: Parameter, text: str | None) -> Value:
         ) from None
 
 
-def _placed(storage: Storage, listed: str, values: Mapping[str, Value]) -> dict[str, Value]:
+def _placed(storage: Storage, default: str, values: Mapping[str, Value]) -> dict[str, Value]:
     """Return the run that is meant, and its round if one is asked for: the index holds them."""
-    with connect_published(storage) as connection:
-        last_rounds = dict(run(connection, listed).fetchall())
-    name = _run_meant(storage, str(values["run"]), last_rounds)
+    last_rounds = _listed(storage, default)
+    name = str(values["run"])
+    if name == default:
+        name = last_worked_on(storage, last_rounds)
+    if name not in last_rounds:
+        raise _unknown(storage, "run", name, last_rounds)
     if "round" not in values:
         return {"run": name}
     round, last = values["round"], last_rounds[name]
@@ -92,20 +118,31 @@ def _placed(storage: Storage, listed: str, values: Mapping[str, Value]) -> dict[
     return {"run": name, "round": round}
 
 
-def _run_meant(storage: Storage, name: str, known: Collection[str]) -> str:
-    """Return the name of a run that the index holds."""
-    place = index_place(storage)
-    if not known:
+def _corpus_meant(storage: Storage, name: str) -> str:
+    """Return the corpus that is meant: the index holds several rounds of it."""
+    corpora = _listed(storage, LAST_SHARED)
+    if name == LAST_SHARED:
+        return str(corpora[last_worked_on(storage, corpora)])
+    if name not in corpora.values():
+        raise _unknown(storage, "shared corpus", name, corpora.values())
+    return name
+
+
+def _listed(storage: Storage, default: str) -> dict[str, Any]:
+    """Return what a default can stand for, by run."""
+    with connect_published(storage) as connection:
+        found = dict(run(connection, _LISTED[default]).fetchall())
+    if not found:
         raise InputError(
-            f"{place}: holds nothing yet that could answer this. Finish a run, or run "
-            "`tokensieve index`."
+            f"{index_place(storage)}: holds nothing yet that could answer this. "
+            f"{_NEEDED[default]}, or run `tokensieve index` to add what is finished."
         )
-    if name in _LISTED:
-        return last_worked_on(storage, known)
-    if name in known:
-        return name
-    raise SettingsError(
-        f"{place}: holds nothing of a run {shortened(name)} that could answer this."
+    return found
+
+
+def _unknown(storage: Storage, kind: str, name: str, known: Iterable[str]) -> SettingsError:
+    return SettingsError(
+        f"{index_place(storage)}: holds no {kind} {shortened(name)} that could answer this."
         f"{did_you_mean(name, known)} `tokensieve status` lists all runs; `tokensieve index` adds "
         "what is finished."
     )

@@ -5,8 +5,9 @@ A file begins with what it answers, in one sentence, and with its parameters and
     -- The sources of a round that lost the largest share of their response tokens, worst first.
     -- In: $run = last, $round = last, $most = 20.
 
-`last` is the run last worked on, and its last round; `last compared` the run last worked on that
-has arms. A parameter without a default has to be given.
+`last` is the run last worked on, and its last round; `last trained` the same among the runs whose
+rounds train models, `last compared` among those with arms. `last shared` is the corpus of the run
+last worked on that several rounds chose from. A parameter without a default has to be given.
 """
 
 import re
@@ -20,7 +21,9 @@ from tokensieve.errors import SettingsError, shortened
 Value = str | int | float
 
 LAST = "last"
+LAST_TRAINED = "last trained"
 LAST_COMPARED = "last compared"
+LAST_SHARED = "last shared"
 
 _HEADER = re.compile(r"(?:\s*--.*\n)*")
 _SENTENCE = re.compile(r".*?\.(?=\s|$)")
@@ -34,7 +37,7 @@ class Parameter:
 
     name: str
     default: Value | None
-    """None: it has to be given. LAST and LAST_COMPARED stand for what the index holds."""
+    """None: it has to be given. LAST and the like stand for something that the index holds."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 -- The sources of a round that lost the largest share of their response tokens, worst first.
--- In: $run = last, $round = last, $most = 20. Influence in nats; positive where the reference
--- improved.
+-- In: $run = last, $round = last, $most = 20. Influence and losses in nats per token; influence is
+-- positive where the reference improved.
 SELECT
     source,
     response_tokens,
@@ -8,7 +8,8 @@ SELECT
     kept_share,
     positive_share,
     mean_influence,
-    mean_base_nll
+    mean_base_nll,
+    mean_reference_nll
 FROM source_stats
 WHERE run = $run AND round = $round
 ORDER BY kept_share ASC, response_tokens DESC, source ASC

@@ -1,0 +1,44 @@
+-- How far each two selections over the same corpus agree on which tokens to keep.
+-- In: $corpus = last shared. Over the response tokens that both decided on. Reads the selections of
+-- the corpus; agreement: kept in both, as a share of those kept in either. Where the training of a
+-- round decided at each step, what it decided last.
+WITH choices AS (
+    SELECT
+        run,
+        round,
+        sample_id,
+        response,
+        coalesce(decided, weight) AS weights
+    FROM samples
+    WHERE corpus = $corpus
+),
+
+paired AS (
+    SELECT
+        one.run,
+        one.round,
+        other.run AS other_run,
+        other.round AS other_round,
+        unnest(one.response) AS is_response,
+        unnest(one.weights) AS weight,
+        unnest(other.weights) AS other_weight
+    FROM choices AS one
+    INNER JOIN choices AS other
+        ON
+            one.sample_id = other.sample_id
+            AND (one.run < other.run OR (one.run = other.run AND one.round < other.round))
+)
+
+SELECT
+    run,
+    round,
+    other_run,
+    other_round,
+    count(*) AS shared_tokens,
+    count(*) FILTER (WHERE weight > 0 AND other_weight > 0) AS kept_both,
+    count(*) FILTER (WHERE weight > 0 OR other_weight > 0) AS kept_either,
+    kept_both / nullif(kept_either, 0) AS agreement
+FROM paired
+WHERE is_response AND weight IS NOT NULL AND other_weight IS NOT NULL
+GROUP BY run, round, other_run, other_round
+ORDER BY agreement DESC, run ASC, round ASC, other_run ASC, other_round ASC;
