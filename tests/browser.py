@@ -50,8 +50,23 @@ class Page:
             assert time.monotonic() < deadline, f"{missing} are not on the page:\n{self.text()}"
             time.sleep(0.3)
 
-    def screenshot(self, path: Path):
-        data = self._call("Page.captureScreenshot", format="png")["data"]
+    def look(self, width=1500, height=1100, scheme="light", medium="screen"):
+        """See the page in a window of this size, by this colour scheme, on screen or in print."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1}
+        self._call("Emulation.setDeviceMetricsOverride", **metrics, mobile=False)
+        preferred = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._call("Emulation.setEmulatedMedia", media=medium, features=preferred)
+
+    def press(self, key, **more):
+        """Press a key by its name, such as Tab or ArrowRight."""
+        for kind in ("keyDown", "keyUp"):
+            self._call("Input.dispatchKeyEvent", type=kind, key=key, code=key, **more)
+
+    def screenshot(self, path: Path, whole=False):
+        """Keep what is seen in the window, or the whole page, as a PNG."""
+        data = self._call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)[
+            "data"
+        ]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(base64.b64decode(data))
 
