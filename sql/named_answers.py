@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from threading import Event
 from typing import Any
 
 from sql.named_queries import (
@@ -52,6 +53,7 @@ def run_named(
     *,
     max_rows: int,
     max_seconds: float,
+    given_up: Event | None = None,
 ) -> NamedAnswer:
     """Return the first `max_rows` rows of a named query; `given` are values of its parameters.
 
@@ -65,7 +67,12 @@ def run_named(
         if parameter.default == LAST_SHARED:
             values[parameter.name] = _corpus_meant(storage, str(values[parameter.name]))
     result = query(
-        storage, asked.statement, max_rows=max_rows, max_seconds=max_seconds, values=values
+        storage,
+        asked.statement,
+        max_rows=max_rows,
+        max_seconds=max_seconds,
+        values=values,
+        given_up=given_up,
     )
     return NamedAnswer(result, values)
 
