@@ -11,16 +11,13 @@ from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from sql.named_answers import run_named
 from sql.named_queries import NamedQuery
 from sql.query import QueryResult
-from tasks.cells import cell, exact, is_number, plain_text, rows_of
+from tasks.cells import cell, exact, plain_text, rows_of
 from tasks.output import replaced
+from tasks.query_table import answer_table
 from tokensieve.errors import SettingsError
 from tokensieve.storage import Storage
 from tokensieve.visible_text import visible
@@ -79,7 +76,7 @@ def format_result(result: QueryResult, format: Format, width: int) -> str:
     """
     if format == "json":
         return _as_json(result)
-    return _as_csv(result) if format == "csv" else _as_table(result, width)
+    return _as_csv(result) if format == "csv" else answer_table(result, width)
 
 
 def write_parquet(result: QueryResult, path: Path) -> None:
@@ -93,23 +90,6 @@ def write_parquet(result: QueryResult, path: Path) -> None:
             pq.write_table(result.table, partial)
         except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
             raise SettingsError(f"{path}: {error}. Cast the column to a type it has.") from None
-
-
-def _as_table(result: QueryResult, width: int) -> str:
-    table = Table(box=box.SIMPLE_HEAD, expand=False)
-    for name, type in zip(result.columns, result.table.schema.types, strict=True):
-        table.add_column(Text(visible(name)), justify="right" if is_number(type) else "left")
-    for row in rows_of(result):
-        table.add_row(*(Text(cell(value)) for value in row))
-    console = Console(width=width, file=io.StringIO(), color_system=None, highlight=False)
-    with console.capture() as captured:
-        console.print(table)
-    return captured.get() + _footer(result)
-
-
-def _footer(result: QueryResult) -> str:
-    num_rows = result.table.num_rows
-    return f"showing {num_rows} of more rows\n" if result.truncated else f"rows: {num_rows}\n"
 
 
 def _as_csv(result: QueryResult) -> str:

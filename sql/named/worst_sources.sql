@@ -6,7 +6,6 @@ SELECT
     response_tokens,
     kept_tokens,
     kept_share,
-    positive_share,
     mean_influence,
     mean_base_nll,
     mean_reference_nll

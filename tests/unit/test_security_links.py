@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sql.index import update_index
+from sql.named_queries import parsed_query
 from tasks.query import answer
 from tokensieve.errors import InputError, ResourceError
 from tokensieve.ingest.directories import find_files
@@ -96,7 +97,7 @@ def test_an_answer_takes_the_place_of_a_link_and_does_not_go_through_it(storage,
     target.write_text("of another")
     output.symlink_to(target)
 
-    answer(storage, "SELECT 1 AS one", "csv", output)
+    answer(storage, parsed_query("the query", "SELECT 1 AS one"), {}, "csv", output)
 
     assert target.read_text() == "of another"
     assert output.read_text() == "one\n1\n"
