@@ -62,7 +62,7 @@ def plan_train(settings: TrainSettings, on_gpu: bool) -> TrainPlan:
     selection = find_selection(storage, settings.selection)
     corpus = load_artifact(storage, "corpora", selection.plan["corpus"])
     init = _init(storage, settings, on_gpu)
-    _check_tokenizer(corpus, init)
+    check_tokenizer(corpus, init.place)
     training = training_step(selection, corpus, init, settings.training, settings.cluster)
     round = Round(
         round=0,
@@ -151,12 +151,14 @@ def _init(storage: Storage, settings: TrainSettings, on_gpu: bool) -> ModelSpec:
     return init
 
 
-def _check_tokenizer(corpus: Artifact, model: ModelSpec) -> None:
-    """Refuse a model whose tokenizer did not make the corpus: its ids would mean other texts."""
+def check_tokenizer(corpus: Artifact, model: ModelPlace) -> None:
+    """Raise SettingsError if the model's tokenizer did not make the corpus: its ids would mean
+    other texts.
+    """
     whole = load_artifact(corpus.storage, "corpora", corpus.plan.get("of", corpus.id))
     found = tokenizer_fingerprint(load_tokenizer(model.path), with_chat_template=False)
     if found != whole.plan["tokenizer"]:
         raise SettingsError(
-            f"{model.place}: has another tokenizer than the one that made the selection's corpus "
+            f"{model}: has another tokenizer than the one that made the selection's corpus "
             f"{whole.id}. Train the model that was the base of the run, or clean with this one."
         )

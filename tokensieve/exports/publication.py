@@ -1,0 +1,174 @@
+"""One selection in one format: a directory that is complete, or not there at all.
+
+    <output>/<format>-<id>/card.md, card.json    what it is, and the hash of every file of data
+                          /train.py, …           what the trainer has to be told
+                          /data/…                the samples, as the format has them
+
+The id is a hash of everything that the bytes depend on, so the same export is found again, and no
+trainer's cache takes one for another. It is built aside, with one shard in memory at a time, and
+then renamed.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from tokensieve.artifact import Artifact
+from tokensieve.documents import content_id
+from tokensieve.errors import DamagedError, InputError, ResourceError, SettingsError
+from tokensieve.exports.card import CARD_VERSION, card_of
+from tokensieve.exports.card_text import card_text
+from tokensieve.exports.format import Base, Destination, Format
+from tokensieve.exports.origin import Origin
+from tokensieve.exports.rows import read_rows
+from tokensieve.exports.tally import Tally
+from tokensieve.storage import file_sha256
+from tokensieve.storage.disk import sync
+from tokensieve.storage.scratch import scratch_directory
+
+CARD = "card.json"
+
+
+@dataclass(frozen=True)
+class Export:
+    """A selection on its way to a trainer."""
+
+    selection: Artifact
+    format: Format
+    output: Path
+    """The directory, absolute, in which the export's own directory lies."""
+    base: Base | None
+
+    @cached_property
+    def id(self) -> str:
+        """Return the hash of all that decides the bytes."""
+        base = self.base and [str(self.base.path), self.base.companions]
+        wanted = {"selection": self.selection.id, "format": self.format.name, "base": base}
+        return content_id(wanted | {"version": self.format.version, "card": CARD_VERSION})
+
+    @property
+    def place(self) -> Path:
+        """Return the export's directory."""
+        return self.output / f"{self.format.name}-{self.id}"
+
+    def found(self) -> dict[str, Any] | None:
+        """Return the card of the finished export, or None if there is none.
+
+        Raises DamagedError if a file is missing or of another size.
+        """
+        if not self.place.exists():
+            return None
+        try:
+            card: dict[str, Any] = json.loads((self.place / CARD).read_text(encoding="utf-8"))
+            sizes = {f["path"]: (self.place / f["path"]).stat().st_size for f in card["files"]}
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            raise self._damaged(f"{type(error).__name__}: {error}") from None
+        for file in card["files"]:
+            if sizes[file["path"]] != file["num_bytes"]:
+                raise self._damaged(f"{file['path']} has {sizes[file['path']]:,} bytes")
+        return card
+
+    def made(self) -> dict[str, Any]:
+        """Make the export and return its card; if another was first, the one of that.
+
+        Raises SettingsError if the format cannot hold the selection, InputError if nothing is
+        trained on, ResourceError if it cannot be written, and what reading the selection raises.
+        """
+        self.check()
+        try:
+            self.output.mkdir(parents=True, exist_ok=True)
+            with scratch_directory(self.output) as directory:
+                card = self._build(directory)
+                if not self._named(directory):
+                    return self.found() or card
+        except OSError as error:
+            raise ResourceError(
+                f"{self.place}: the export could not be written: {error.strerror or error}. Free "
+                "some space or check the permissions, and run the same command again; nothing is "
+                "left of it."
+            ) from error
+        return card
+
+    def check(self) -> None:
+        """Raise SettingsError if the format cannot hold what the selection means."""
+        method = Origin(self.selection).method
+        if method.each_step:
+            raise SettingsError(
+                f"selection {self.selection.id}: the method {method.name} chooses at each step of "
+                "a training, by what the model then says. What is stored are its candidates, and a "
+                "trainer would train on all of them. Use `tokensieve train`, or another method."
+            )
+        if self.format.needs_base and self.base is None:
+            raise SettingsError(
+                f"--base: is missing; the format {self.format.name} is made with the tokenizer of "
+                "the model that is going to be trained."
+            )
+
+    def _build(self, directory: Path) -> dict[str, Any]:
+        origin = Origin(self.selection)
+        to = self._destination(origin)
+        tally = Tally(origin.special_tokens())
+        receipts = self.selection.required_commit().receipts
+        shards = read_rows(self.selection, origin.corpus, receipts)
+        written = self.format.write(tally.chosen(shards, self.format), directory, to)
+        tally.check(written)
+        if not written["samples"]:
+            raise InputError(
+                f"selection {self.selection.id}: no sample is left to train on in the format "
+                f'{self.format.name}. Look at it: tokensieve sql "from source_stats".'
+            )
+        files = _file_records(directory)
+        card = card_of(self.id, self.format, to, origin, (tally, written), files)
+        self._describe(directory, card, to)
+        return card
+
+    def _destination(self, origin: Origin) -> Destination:
+        return Destination(
+            place=self.place,
+            num_shards=self.selection.num_shards,
+            max_length=int(origin.whole.plan["max_length"]),
+            vocabulary_size=origin.vocabulary_size,
+            base=self.base,
+        )
+
+    def _describe(self, directory: Path, card: Mapping[str, Any], to: Destination) -> None:
+        told = {CARD: json.dumps(card, indent=2) + "\n", "card.md": card_text(card)}
+        texts = self.format.recipe(to) | told
+        for name, text in texts.items():
+            (directory / name).write_text(text, encoding="utf-8", newline="\n")
+
+    def _named(self, directory: Path) -> bool:
+        """Give the directory its name, durably; return whether the name was free."""
+        for path in sorted(directory.rglob("*")):
+            sync(path)
+        sync(directory)
+        try:
+            directory.rename(self.place)
+        except OSError:
+            if not self.place.exists():
+                raise
+            return False
+        sync(self.output)
+        return True
+
+    def _damaged(self, what: str) -> DamagedError:
+        return DamagedError(
+            f"{self.place}: is not the export that was made there: {what}. Move it away, and "
+            "run the same command again."
+        )
+
+
+def _file_records(directory: Path) -> list[dict[str, Any]]:
+    """Return name, size and hash of every file below the directory."""
+    return [
+        {
+            "path": path.relative_to(directory).as_posix(),
+            "num_bytes": path.stat().st_size,
+            "sha256": file_sha256(path),
+        }
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    ]
