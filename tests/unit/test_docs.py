@@ -2,7 +2,6 @@
 
 import math
 import re
-import shlex
 
 import numpy as np
 import pyarrow as pa
@@ -10,53 +9,27 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import parser
+from tests.documents import DOCUMENTS, ROOT, commands, read_blocks
 from tests.judging import X, kept, scores_of, selector_of, shard_of
-from tests.unit.test_architecture import ROOT
 from tokensieve.external import read_external
 from tokensieve.methods import Evidence, chosen_method, find_method
 from tokensieve.methods.facts import method_facts
 from tokensieve.methods.method import CURRENT
 from tokensieve.settings import CleanSettings
 
-DOCUMENTS = [
-    "README.md",
-    "docs/methods.md",
-    "docs/architecture.md",
-    "docs/deployment.md",
-    "docs/drops.md",
-    "docs/operations.md",
-    "docs/s3.md",
-    "docs/scaling.md",
-    "docs/security.md",
-]
 METHODS = (ROOT / "docs/methods.md").read_text()
-BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BEYOND_A_SHARE = {"test": "what passes a test, whatever share", "weight": "all, by weight"}
 
 
-def blocks(language, text=METHODS):
-    return [block for found, block in BLOCK.findall(text) if found == language]
+def blocks(language):
+    return [each.text for each in read_blocks("docs/methods.md") if each.language == language]
 
 
 def table_rows():
     """Return the cells of each row whose first is a name in backticks."""
     rows = [line.strip("| ").split(" | ") for line in METHODS.splitlines() if line[:3] == "| `"]
     return {(cells[0].strip("`"), *cells[1:]) for cells in rows}
-
-
-def commands(text):
-    """Return the arguments of each `tokensieve` command; quoted text may span lines."""
-    found, begun = [], ""
-    for line in "\n".join(blocks("sh", text)).replace("\\\n", " ").splitlines():
-        begun += f"{line.strip()}\n"
-        try:
-            words = shlex.split(begun, comments=True)
-        except ValueError:
-            continue  # the quotation goes on
-        begun = ""
-        found += [words[1:]] if words[:1] == ["tokensieve"] else []
-    return found
 
 
 def anchors(path):
@@ -109,13 +82,19 @@ def test_every_parameter_of_a_method_stands_with_its_default(facts):
         assert (parameter.name, default_text(parameter.default)) in told
 
 
-@pytest.mark.parametrize("document", DOCUMENTS[:2])
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_that_is_shown_is_one(document):
-    shown = commands((ROOT / document).read_text())
+    for block in read_blocks(document):
+        for arguments in commands(block.text) if block.language == "sh" else ():
+            assert parser().parse_args(arguments)
 
-    assert len(shown) > 10
-    for arguments in shown:
-        assert parser().parse_args(arguments)
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_is_said_of_a_block_is_what_a_test_understands(document):
+    for block in read_blocks(document):
+        notes = [block.says(each) for each in ("not run", "not compared", "exit code")]
+        assert any(notes) or not block.note, block.note
+        assert not block.says("not compared") or block.is_answer, block.text
 
 
 def test_every_form_of_combining_methods_loads(tmp_path):

@@ -1,0 +1,187 @@
+"""Every command that a document shows is run, in order, and prints what the document says.
+
+Above a block may stand, as a comment, `not run: WHY`, `not compared: WHY` or `exit code: N`.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from prefect.settings import PREFECT_API_URL
+
+from flows.cli import main, parser
+from tests.documents import DOCUMENTS, Block, arguments, commands, read_blocks, statements
+from tokensieve.noise import demo as materials
+from tokensieve.noise.demo import Demo
+
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server", "ray_cluster"),
+    pytest.mark.timeout(1200),
+]
+
+LONG = {"README.md", "docs/methods.md"}
+"""Documents that train dozens of models."""
+ABOUT_A_RUN = {"docs/operations.md"}
+"""Documents for somebody who has cleaned a drop."""
+CLEAN = "tokensieve clean drop.jsonl --base models/base --reference models/better --template tulu"
+ROWS = 120
+MODELS = {"base": "base"} | dict.fromkeys(
+    ("better", "reference", "utility", "bottleneck"), "reference"
+)
+"""The models that documents speak of, and which of the demonstration's each is."""
+FOUND = {
+    "RUN": r"^run (\S+)",
+    "DATASET": r"^  dataset +(\S+)",
+    "models/harmful": r"^  model +(\S+)",
+}
+"""What a reader replaces, and how an earlier command has printed it."""
+VARYING = re.compile(r"\b[0-9a-f]{8,64}\b|[-+]?\d[\d,.:]*(?:e[-+]\d+)?")
+RUNNING_TEXT = re.compile(r"\s+")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """The beginning of the demonstration's corpus, and models that were taught a tenth of it."""
+    taught = materials.train
+
+    def teach(trainee, data, settings):
+        return taught(trainee, data.taken(np.arange(0, data.num_samples, 10)), settings)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(materials, "train", teach)
+        made = materials.make_demo(tmp_path_factory.mktemp("demo") / "materials")
+    for path in (made.corpus, made.holdout):
+        path.write_text("".join(path.read_text().splitlines(keepends=True)[:ROWS]))
+    return made
+
+
+@dataclass
+class Reader:
+    """Somebody who types what a document shows, into one directory."""
+
+    directory: Path
+    capture: pytest.CaptureFixture[str]
+    found: dict[str, str] = field(default_factory=dict)
+    """What the names in FOUND stand for by now."""
+    said: str = ""
+    """What the last block printed."""
+
+    def follow(self, document: str) -> None:
+        """Do what the document shows."""
+        for block in read_blocks(document):
+            if block.language == "sh" and block.says("not run"):
+                self.said = ""
+                for each in commands(block.text):
+                    parser().parse_args(each)
+            elif block.language == "sh":
+                self.type_in(block)
+            elif block.is_answer and not block.says("not compared"):
+                assert_shown(block.text, self.said.replace(f"{self.directory}/", ""))
+            elif block.file is not None:
+                self.write(block.file, block.text)
+
+    def type_in(self, block: Block) -> None:
+        """Run the statements of a block; each ends well, or the last as the document says."""
+        self.said = ""
+        *before, last = statements(block.text)
+        for each in before:
+            assert self.run(each) == 0, self.said
+        assert self.run(last) == int(block.says("exit code") or 0), self.said
+
+    def run(self, statement: str) -> int:
+        """Run one statement, in this process if it is a command of ours alone."""
+        for name, value in self.found.items():
+            statement = re.sub(rf"\b{name}\b", value, statement)
+        statement = statement.replace("/data/", f"{self.directory}/data/")
+        ours = arguments(statement)
+        code = self._shell(statement) if ours is None else self._command(ours)
+        self.find(self.said)
+        return code
+
+    def clean(self) -> None:
+        """Clean the drop in a process of its own, which has ended when it is asked about."""
+        assert self._shell(CLEAN) == 0, self.said
+        self.find(self.said)
+
+    def _command(self, words: list[str]) -> int:
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        said = self.capture.readouterr()
+        self.said += said.err + said.out
+        return int(ended.value.code or 0)
+
+    def _shell(self, statement: str) -> int:
+        done = subprocess.run(["bash", "-e", "-c", statement], capture_output=True, text=True)
+        self.said += done.stderr + done.stdout
+        return done.returncode
+
+    def find(self, said: str) -> None:
+        """Keep what readers are to put in the place of a name."""
+        for name, printed in FOUND.items():
+            values = re.findall(printed, said, re.MULTILINE)
+            if values and name == "RUN" and self.found.get("RUN") not in (None, values[-1]):
+                self.found["OTHER"] = self.found["RUN"]
+            self.found |= {name: values[-1]} if values else {}
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file that the document shows."""
+        path = self.directory / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def assert_shown(shown: str, said: str) -> None:
+    """Assert that each line that is shown was printed, in order; figures and ids may differ.
+
+    `…` stands for whatever there is; lines of a sample of text are not for a test to repeat.
+    """
+    printed = iter(map(stable, said.splitlines()))
+    for line in filter(None, map(stable, shown.splitlines())):
+        pattern = ".*".join(map(re.escape, line.split("…")))
+        assert any(re.fullmatch(pattern, each) for each in printed), f"{line!r} not in\n{said}"
+
+
+def stable(line: str) -> str:
+    """Return what of a line is the same on every machine and for every corpus."""
+    return RUNNING_TEXT.sub(" ", VARYING.sub("0", line)).strip()
+
+
+@pytest.fixture
+def reader(demo, tmp_path, monkeypatch, capsys):
+    """A reader in a directory with what documents take for granted: data, models, a venv."""
+    lay_out(tmp_path, demo)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "110")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=":")
+    monkeypatch.setenv("PREFECT_API_URL", PREFECT_API_URL.value())
+    return Reader(tmp_path, capsys)
+
+
+def lay_out(directory: Path, demo: Demo) -> None:
+    for name in ("drop", "part"):
+        shutil.copy(demo.corpus, directory / f"{name}.jsonl")
+    for name in ("holdout", "harmful"):
+        shutil.copy(demo.holdout, directory / f"{name}.jsonl")
+    for name, model in MODELS.items():
+        shutil.copytree(demo.directory / model, directory / "models" / name)
+    shutil.copytree(demo.directory, directory / "workspace/demo/materials")
+    (directory / "data/drops/2026-w47").mkdir(parents=True)
+    shutil.copy(demo.corpus, directory / "data/drops/2026-w47/drop.jsonl")
+    (directory / "data/drops/2026-w47/_SUCCESS").touch()
+    (directory / ".venv").symlink_to(sys.prefix)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [pytest.param(each, marks=[pytest.mark.slow] * (each in LONG)) for each in DOCUMENTS],
+)
+def test_every_command_of_a_document_does_what_the_document_shows(document, reader):
+    if document in ABOUT_A_RUN:
+        reader.clean()
+
+    reader.follow(document)
