@@ -3,30 +3,22 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
 
 from flows import flags
 from flows.commands import (
-    run_approve,
     run_benchmark,
     run_clean,
     run_clean_drops,
     run_compare,
     run_demo,
-    run_doctor,
     run_evolve,
-    run_gc,
-    run_history,
-    run_index,
-    run_methods,
-    run_sql,
-    run_status,
     run_train,
-    run_verify,
 )
+from flows.questions import add_questions
+from flows.subcommands import add_command
 from tokensieve import __version__
 from tokensieve.errors import ResourceError, TokensieveError
 from tokensieve.settings import (
@@ -102,17 +94,19 @@ def parser() -> argparse.ArgumentParser:
     _add_evolve(commands)
     _add_compare(commands)
     _add_benchmark(commands)
-    demo = _command(commands, "demo", run_demo, "make a small noisy corpus and clean it, offline")
+    demo = add_command(
+        commands, "demo", run_demo, "make a small noisy corpus and clean it, offline"
+    )
     purpose = "where everything it makes lies (default: workspace/demo)"
     default = Path("workspace/demo")
     demo.add_argument("--workspace", type=Path, default=default, metavar="DIR", help=purpose)
-    _add_questions(commands)
+    add_questions(commands)
     return whole
 
 
 def _add_clean(commands: Any) -> None:
     purpose = "score, select, and write the training-ready dataset"
-    command = _command(commands, "clean", run_clean, purpose, "[FILE ...]")
+    command = add_command(commands, "clean", run_clean, purpose, "[FILE ...]")
     flags.add_run(command)
     command.add_argument("--dry-run", action="store_true", help="say what it would cost, then stop")
     flags.add_drop(command, trains=False)
@@ -124,7 +118,7 @@ def _add_clean(commands: Any) -> None:
 
 def _add_clean_drops(commands: Any) -> None:
     purpose = "clean whatever is new at a place where drops arrive"
-    command = _command(commands, "clean-drops", run_clean_drops, purpose, "[LOCATION]")
+    command = add_command(commands, "clean-drops", run_clean_drops, purpose, "[LOCATION]")
     flags.add_location(command)
     flags.add_run(command)
     flags.add_corpus(command)
@@ -136,7 +130,7 @@ def _add_clean_drops(commands: Any) -> None:
 
 def _add_train(commands: Any) -> None:
     purpose = "train a model on what a cleaning kept"
-    command = _command(commands, "train", run_train, purpose, "[SELECTION]")
+    command = add_command(commands, "train", run_train, purpose, "[SELECTION]")
     purpose = "name of a run (its last round is meant), or id of a selection"
     command.add_argument("selection", nargs="?", metavar="SELECTION", help=purpose)
     flags.add_run(command)
@@ -149,7 +143,7 @@ def _add_train(commands: Any) -> None:
 
 def _add_evolve(commands: Any) -> None:
     purpose = "rounds of score, select and train, each with the reference of the last"
-    command = _command(commands, "evolve", run_evolve, purpose, "[FILE ...]")
+    command = add_command(commands, "evolve", run_evolve, purpose, "[FILE ...]")
     flags.add_run(command)
     command.add_argument("--next-round", action="store_true", help="do one round, then stop")
     flags.add_drop(command, trains=True)
@@ -163,7 +157,7 @@ def _add_evolve(commands: Any) -> None:
 
 def _add_compare(commands: Any) -> None:
     purpose = "does cleaning help on your data? Train, evaluate and compare arms"
-    command = _command(commands, "compare", run_compare, purpose, "[FILE ...]")
+    command = add_command(commands, "compare", run_compare, purpose, "[FILE ...]")
     flags.add_run(command)
     flags.add_drop(command, trains=True)
     flags.add_comparison(command)
@@ -177,7 +171,7 @@ def _add_compare(commands: Any) -> None:
 
 def _add_benchmark(commands: Any) -> None:
     purpose = "which method finds the noise in data like yours? Plant some, and see"
-    command = _command(commands, "benchmark", run_benchmark, purpose, "[FILE ...]")
+    command = add_command(commands, "benchmark", run_benchmark, purpose, "[FILE ...]")
     flags.add_run(command)
     flags.add_drop(command, trains=True)
     flags.add_comparison(command)
@@ -192,58 +186,6 @@ def _add_benchmark(commands: Any) -> None:
     flags.add_training(command, seed=False)
     flags.add_cluster(command)
     _tell_settings(command, BenchmarkSettings, "benchmark.toml")
-
-
-def _add_questions(commands: Any) -> None:
-    """Add the commands that look at a workspace, and the one that looks at the methods."""
-    methods = _command(
-        commands, "methods", run_methods, "what each method does and needs", "[NAME]"
-    )
-    purpose = "tell all of one method, and of its parameters"
-    methods.add_argument("name", nargs="?", metavar="NAME", help=purpose)
-    query = _command(commands, "sql", run_sql, "ask the index a read-only question", "[QUERY]")
-    flags.add_query(query)
-    index = _command(commands, "index", run_index, "bring the index up to what is finished")
-    index.add_argument("--rebuild", action="store_true", help="make it anew from the artifacts")
-    status = _command(commands, "status", run_status, "what is done, running or interrupted")
-    status.add_argument("--all", action="store_true", help="not only the runs last worked on")
-    purpose = "what each round of a run found, and how each arm did"
-    history = _command(commands, "history", run_history, purpose, "RUN")
-    history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
-    approve = _command(commands, "approve", run_approve, "release a drop that is held", "[DROP]")
-    purpose = "its name; without one, those that are held are listed"
-    approve.add_argument("drop", nargs="?", metavar="DROP", help=purpose)
-    verify = _command(commands, "verify", run_verify, "check the hash of every published file")
-    reclaim = _command(commands, "gc", run_gc, "find what no run needs, and remove it if told to")
-    reclaim.add_argument("--delete", action="store_true", help="remove it; else it is only listed")
-    purpose = "only what was written so long ago; never less than a day"
-    reclaim.add_argument(
-        "--older-than", type=float, default=1.0, metavar="DAYS", help=f"{purpose} (default: 1)"
-    )
-    purpose = "a run whose documents go too, and with them what it alone needs; may be repeated"
-    reclaim.add_argument("--forget", action="append", default=[], metavar="RUN", help=purpose)
-    purpose = "check what a run depends on, and say how to fix it"
-    doctor = _command(commands, "doctor", run_doctor, purpose)
-    purpose = "a running cluster; unset: one is started on this machine"
-    doctor.add_argument("--ray-address", metavar="HOST:PORT", help=purpose)
-    for command in (query, index, status, history, approve, verify, reclaim, doctor):
-        flags.add_workspace(command, "workspace")
-
-
-def _command(
-    commands: Any,
-    name: str,
-    run: Callable[[argparse.Namespace], None],
-    purpose: str,
-    given: str = "",
-) -> argparse.ArgumentParser:
-    """Return a new command; `given`: what it takes beside flags."""
-    usage = " ".join(filter(None, ["tokensieve", name, given, "[flags]"]))
-    command: argparse.ArgumentParser = commands.add_parser(
-        name, usage=usage, help=purpose, description=f"{purpose[0].upper()}{purpose[1:]}."
-    )
-    command.set_defaults(run=run)
-    return command
 
 
 def _tell_settings(

@@ -1,15 +1,14 @@
 """What each command does.
 
 Each imports what it needs when it is called: Prefect and torch take seconds that `tokensieve sql`
-should not.
+should not. Those that only ask are in flows/question_commands.py.
 """
 
 import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from flows.flags import given_s3, loaded
+from flows.flags import loaded
 from tokensieve.settings import (
     BenchmarkSettings,
     CleanDropsSettings,
@@ -47,14 +46,6 @@ def run_clean_drops(options: argparse.Namespace) -> None:
         from flows.clean_drops import clean_drops
 
         clean_drops(settings)
-
-
-def run_approve(options: argparse.Namespace) -> None:
-    """Release a drop that alarms held back, or tell which are."""
-    from tasks.approval import approve_drop, describe_held
-
-    storage = _workspace(options)
-    print(approve_drop(storage, options.drop) if options.drop else describe_held(storage))
 
 
 def run_train(options: argparse.Namespace) -> None:
@@ -122,84 +113,6 @@ def run_demo(options: argparse.Namespace) -> None:
         Console(highlight=False).print(demo(options.workspace.absolute()), soft_wrap=True)
 
 
-def run_sql(options: argparse.Namespace) -> None:
-    """Answer a question to the index, or tell which have a name."""
-    from tasks.asking import asked_query, describe_queries, query_of_file
-
-    given = dict(options.set)
-    if options.file:
-        asked = query_of_file(options.file, given)
-    elif options.statement is not None:
-        asked = asked_query(options.statement, given)
-    else:
-        print(describe_queries())
-        return
-    from tasks.query import answer
-
-    answer(_workspace(options), asked, given, options.format, options.output)
-
-
-def run_index(options: argparse.Namespace) -> None:
-    """Bring the index up to date."""
-    from sql.index import rebuild_index, update_index
-
-    storage = _workspace(options)
-    print(rebuild_index(storage) if options.rebuild else update_index(storage))
-
-
-def run_methods(options: argparse.Namespace) -> None:
-    """Tell of every method, or all of one."""
-    from tokensieve.methods.facts import describe_method, describe_methods
-
-    print(describe_method(options.name) if options.name else describe_methods())
-
-
-def run_status(options: argparse.Namespace) -> None:
-    """Tell of every run and drop."""
-    from tasks.approval import describe_drops
-    from tasks.status import NUM_SHOWN, describe_runs
-
-    storage = _workspace(options)
-    print(describe_runs(storage, None if options.all else NUM_SHOWN))
-    if drops := describe_drops(storage):
-        print(f"\n{drops}")
-
-
-def run_history(options: argparse.Namespace) -> None:
-    """Tell of the rounds of a run."""
-    from tasks.history import describe_history
-
-    print(describe_history(_workspace(options), options.run_name))
-
-
-def run_verify(options: argparse.Namespace) -> None:
-    """Check every hash."""
-    from tasks.status import verify_artifacts
-
-    print(verify_artifacts(_workspace(options)))
-
-
-def run_gc(options: argparse.Namespace) -> None:
-    """Find what nothing needs, and remove it if asked to."""
-    from tasks.reclaim import describe_garbage, remove_garbage
-
-    act = remove_garbage if options.delete else describe_garbage
-    print(act(_workspace(options), options.older_than, options.forget))
-
-
-def run_doctor(options: argparse.Namespace) -> None:
-    """Check what a run depends on."""
-    from tasks.doctor import diagnose, finding_lines, refuse_if_bad
-    from tokensieve.storage import open_storage
-
-    findings = []
-    storage = open_storage(options.workspace, given_s3(options))
-    for name, finding in diagnose(storage, options.ray_address):
-        print(finding_lines(name, finding), flush=True)
-        findings.append(finding)
-    refuse_if_bad(findings)
-
-
 @contextmanager
 def _prefect() -> Iterator[None]:
     """Run the block with a Prefect server that answers, and without those of killed runs."""
@@ -209,11 +122,3 @@ def _prefect() -> Iterator[None]:
     end_leftovers()
     with prefect_session():
         yield
-
-
-def _workspace(options: argparse.Namespace) -> Any:
-    from tokensieve.storage import open_storage
-
-    storage = open_storage(options.workspace, given_s3(options))
-    storage.check_is_there()
-    return storage
