@@ -6,6 +6,7 @@ inventory.py      files -> pieces, packed into shards; each file is read once
 pieces.py         the words for it: InputFile, Piece, Row
 jsonl.py          lines -> rows                  strict_json.py   line -> object
 parquet.py        Parquet -> batches             arrow_stream.py  `datasets` files -> batches
+formats.py        what opens a table, by its name
 tables.py         batches -> rows                column_types.py  what a column may hold
 reader.py         pieces -> rows, whatever the format
 records.py        row -> record, whatever its shape

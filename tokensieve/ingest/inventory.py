@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tokensieve.addresses import is_address
 from tokensieve.errors import InputError
-from tokensieve.ingest.arrow_stream import open_arrow
 from tokensieve.ingest.column_types import NOTHING, kind_of_column
 from tokensieve.ingest.directories import FoundFile, find_files
+from tokensieve.ingest.formats import TABLES
 from tokensieve.ingest.jsonl import scan
 from tokensieve.ingest.opening import Place, kind_of
-from tokensieve.ingest.parquet import open_parquet, warn_of_joined_files
-from tokensieve.ingest.pieces import Format, InputFile, Piece, Scan, pack
+from tokensieve.ingest.parquet import warn_of_joined_files
+from tokensieve.ingest.pieces import InputFile, Piece, Scan, pack
 from tokensieve.ingest.tables import Table, scan_table
 from tokensieve.settings.groups import S3Settings
 
@@ -75,7 +75,7 @@ class _Scanned:
 
     def __init__(self, warnings: list[str]) -> None:
         self.files: list[FoundFile] = []
-        self.formats: list[Format] = []
+        self.formats: list[str] = []
         self.scans: list[Scan] = []
         self.warnings = warnings
         self._seen: dict[str, Place] = {}
@@ -97,13 +97,13 @@ class _Scanned:
         if not found.num_rows:
             self.warnings.append(f"{file.path}: has no rows ({found.num_blank} blank lines)")
 
-    def _scan(self, file: FoundFile) -> tuple[Format, Scan]:
-        if file.is_stream:
-            return "arrow", self._scan_table(file.path, open_arrow(file.path))
-        if kind_of(file.path) == "parquet":
+    def _scan(self, file: FoundFile) -> tuple[str, Scan]:
+        format = "arrow" if file.is_stream else kind_of(file.path)
+        if format not in TABLES:
+            return "jsonl", scan(file.path, len(self.files), self._num_bytes)
+        if format == "parquet":
             self.warnings += warn_of_joined_files(file.path)
-            return "parquet", self._scan_table(file.path, open_parquet(file.path))
-        return "jsonl", scan(file.path, len(self.files), self._num_bytes)
+        return format, self._scan_table(file.path, TABLES[format](file.path))
 
     def _scan_table(self, path: Place, table: Table) -> Scan:
         """Scan a table whose columns hold the same as those of the tables before it."""

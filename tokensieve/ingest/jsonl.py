@@ -6,13 +6,13 @@ from pathlib import Path
 
 from tokensieve.errors import InputError
 from tokensieve.ingest.lines import BLANK, BYTE_ORDER_MARK, HashedFile, Line, Lines
-from tokensieve.ingest.opening import Kind, Place, open_regular, refuse_strangers
+from tokensieve.ingest.opening import Place, open_regular, refuse_strangers
 from tokensieve.ingest.pieces import MAX_ROW_BYTES, Cutter, InputFile, Piece, Row, Scan, changed
 from tokensieve.ingest.records import RowProblem
 from tokensieve.ingest.strict_json import parse_object
 
 _OLD_MAC_ENDS = re.compile(rb"\}\r\s*\{")
-_SUFFIXES: dict[Kind, str] = {"gzip": ".gz", "zstd": ".zst"}
+_SUFFIXES: dict[str, str] = {"gzip": ".gz", "zstd": ".zst"}
 
 
 class LineCursor:

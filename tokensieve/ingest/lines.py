@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from tokensieve.ingest.opening import Kind, Place, kind_of, reading
+from tokensieve.ingest.opening import Place, kind_of, reading
 from tokensieve.ingest.pieces import MAX_EVIDENCE_BYTES, MAX_ROW_BYTES
 
 BLANK = b" \t\r\n"
@@ -102,7 +102,7 @@ class Lines:
                 return
 
 
-def _decompressed(file: io.RawIOBase, kind: Kind) -> io.BufferedReader:
+def _decompressed(file: io.RawIOBase, kind: str) -> io.BufferedReader:
     raw: Any = file
     if kind == "gzip":
         raw = gzip.GzipFile(fileobj=io.BufferedReader(file, _CHUNK))

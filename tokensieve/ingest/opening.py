@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import pyarrow as pa
 
@@ -17,14 +16,13 @@ from tokensieve.objects import ObjectFile, S3Object
 
 Place = str | S3Object
 """Where a file lies: a path of this machine, or an object on S3 as it was found."""
-Kind = Literal["plain", "gzip", "zstd", "parquet"]
-
-_KINDS: dict[bytes, Kind] = {
+KINDS: dict[bytes, str] = {
     b"\x1f\x8b": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
     b"PAR1": "parquet",
     b"PARE": "parquet",
 }
+"""What a file is by its first bytes; `plain` by any others."""
 _STRANGERS = {
     b"version https://git-lfs": "is a Git LFS pointer, not the data. Run `git lfs pull`",
     b"<": "is an HTML or XML page, perhaps an error message of a server. Download the file again",
@@ -72,11 +70,11 @@ def open_native(path: Place) -> pa.NativeFile:
     return pa.OSFile(path)
 
 
-def kind_of(path: Place) -> Kind:
+def kind_of(path: Place) -> str:
     """Return what the file's first bytes say; raise InputError if it holds no rows for us."""
     with open_regular(path) as file, reading(path):
         head = file.read(64) or b""
-    for magic, kind in _KINDS.items():
+    for magic, kind in KINDS.items():
         if head.startswith(magic):
             return kind
     refuse_strangers(path, head)

@@ -2,13 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from tokensieve.errors import InputError
 from tokensieve.ingest.opening import Place
 from tokensieve.ingest.records import RowProblem
-
-Format = Literal["jsonl", "parquet", "arrow"]
 
 MAX_ROW_BYTES = 16 << 20
 """A longer row is quarantined, and never held."""
@@ -31,7 +29,8 @@ class InputFile:
     source: str
     """What its samples are said to come from if they do not say so themselves: the file's name
     without extensions or its dataset's name, with as many folders as tell it from the others."""
-    format: Format
+    format: str
+    """A name in `formats.TABLES`, else `jsonl`."""
     num_bytes: int
     sha256: str
     """Of the file's own bytes, compressed as they may be."""

@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Self
 
-from tokensieve.ingest.arrow_stream import open_arrow
+from tokensieve.ingest.formats import TABLES
 from tokensieve.ingest.jsonl import LineCursor
-from tokensieve.ingest.parquet import open_parquet
 from tokensieve.ingest.pieces import Cursor, InputFile, Piece, Row
 from tokensieve.ingest.tables import TableCursor
 
@@ -62,6 +61,6 @@ def read_rows(file: InputFile, piece: Piece) -> Iterator[Row]:
 
 
 def _open(file: InputFile) -> Cursor:
-    if file.format == "jsonl":
-        return LineCursor(file)
-    return TableCursor(file, open_parquet if file.format == "parquet" else open_arrow)
+    if file.format in TABLES:
+        return TableCursor(file, TABLES[file.format])
+    return LineCursor(file)
