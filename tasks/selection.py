@@ -12,6 +12,7 @@ from tokensieve.evidence import EvidenceReader
 from tokensieve.methods import Method, Selector, Source, chosen_method, deferred
 from tokensieve.models import input_embeddings
 from tokensieve.planning import SelectionStep, frozen_thresholds
+from tokensieve.policies import Policies
 from tokensieve.selection import selection_tables
 from tokensieve.timings import timed
 
@@ -33,6 +34,7 @@ def _selected(step: SelectionStep) -> Commit:
     """Make the method ready for the corpus, and select the shards that are not there yet."""
     selection, settings = step.artifact, step.settings
     method = chosen_method(settings)
+    policies = _policies(step, method)
     method = deferred(method) if method.each_step else method
     source = _source(step, method)
     if step.frozen is None:
@@ -44,12 +46,21 @@ def _selected(step: SelectionStep) -> Commit:
             if selection.receipt(shard) is None:
                 seen = source.read(shard)
                 decision = selector.decide(seen)
+                if policies is not None:
+                    decision = policies.decide(decision, seen, selector.rule)
                 selection.publish(
                     shard, *selection_tables(seen.shard, decision, settings.keep_empty)
                 )
             bar.advance_to(shard + 1)
     thresholds = {name: asdict(each) for name, each in selector.thresholds.items()}
     return selection.commit({"thresholds": thresholds, "fitted": selector.notes})
+
+
+def _policies(step: SelectionStep, method: Method) -> Policies | None:
+    """Return what overrides the method; None if nothing does."""
+    if step.overriding is None:
+        return None
+    return Policies.of(step.overriding.settings, step.overriding.base.path, method.each_step)
 
 
 def _source(step: SelectionStep, method: Method) -> Source:

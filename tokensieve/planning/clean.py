@@ -20,6 +20,7 @@ from tokensieve.planning.evidence import (
 )
 from tokensieve.planning.frozen import with_frozen_thresholds
 from tokensieve.planning.models import ModelSpec, base_place
+from tokensieve.planning.policies import check_policies, with_policies
 from tokensieve.planning.room import check_room
 from tokensieve.planning.steps import (
     CorpusStep,
@@ -112,7 +113,8 @@ def cleaning_of(
     """Return how a corpus is cleaned. `frozen`: the selection whose thresholds hold; `drop`: what
     the run is named after, if not its method.
     """
-    method = chosen_method(settings.selection)
+    method, policies = chosen_method(settings.selection), settings.policies
+    check_policies(policies, [method], corpus.base)
     evidence = plan_evidence([method], corpus.artifact, scorer_of(settings, models))
     selection = selection_step(
         corpus.artifact,
@@ -124,6 +126,7 @@ def cleaning_of(
     )
     if frozen is not None:
         selection = with_frozen_thresholds(selection, frozen)
+    selection = with_policies(selection, policies, corpus.base)
     round = Round(
         round=0,
         corpus=corpus.artifact.id,
@@ -148,6 +151,7 @@ def check_cleaning_given(settings: CleaningSettings) -> None:
     """Raise what is wrong with the settings of cleaning, like `check_given`, whatever the files."""
     method = chosen_method(settings.selection)
     given_places(settings, [method])
+    check_policies(settings.policies, [method], base_place(settings))
     load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, [method])
 
@@ -183,5 +187,6 @@ def _decisive(
     chosen |= decisive_evidence(settings, [chosen_method(settings.selection)])
     if selection.frozen is not None:
         chosen["thresholds"] = selection.frozen.id
-    keys = ("method", "parameters", "keep", "scope", "seed", "keep_empty")
-    return chosen | {key: selection.artifact.plan[key] for key in keys}
+    keys = ("method", "parameters", "keep", "scope", "seed", "keep_empty", "policies")
+    plan = selection.artifact.plan
+    return chosen | {key: plan[key] for key in keys if key in plan}

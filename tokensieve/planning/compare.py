@@ -25,6 +25,7 @@ from tokensieve.planning.evidence import (
 )
 from tokensieve.planning.evolve import HELD_OUT
 from tokensieve.planning.models import ModelSpec, base_place, model_spec, trained_spec
+from tokensieve.planning.policies import check_policies, decisive_policies, with_policies
 from tokensieve.planning.room import num_committed, training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
@@ -139,6 +140,7 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
     methods = _checked_arms(settings)
     check_pattern(settings.evaluation)
     check_tasks(settings.evaluation)
+    check_policies(settings.policies, methods, base_place(settings))
     base = model_spec(base_place(settings), settings.scoring.dtype, on_gpu)
     models = given_models(settings, methods, on_gpu) | {"base": base}
     corpora = corpus_steps(settings, given_max_length(settings, methods))
@@ -154,6 +156,7 @@ def check_compare_given(settings: CompareSettings) -> None:
     methods = _checked_arms(settings)
     given_places(settings, methods)
     check_pattern(settings.evaluation)
+    check_policies(settings.policies, methods, base_place(settings))
     load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, methods)
     for files in (settings.files, settings.warmup, settings.holdout):
@@ -205,6 +208,7 @@ def plan_arms(plan: ComparePlan, evidence: EvidencePlan) -> list[ArmPlan]:
                 plan.base.model,
                 plan.settings.scoring.attention_layer,
             )
+            selection = with_policies(selection, plan.settings.policies, plan.base.model.place)
             arms.append(ArmPlan(arm, seed, selection, _training(plan, selection, seed)))
     return arms
 
@@ -253,6 +257,7 @@ def evolve_settings(plan: ComparePlan, seed: int) -> EvolveSettings:
         scoring=settings.scoring,
         warmup=settings.warmup,
         selection=SelectionSettings(keep=settings.keep, seed=seed),
+        policies=settings.policies,
         rounds=settings.rounds,
         training=settings.training.model_copy(update={"seed": seed}),
     )
@@ -328,7 +333,7 @@ def _decisive(settings: CompareSettings, drop: CorpusStep, base: ScoringStep) ->
     chosen = {"template": plan["template"]["name"], "max_length": plan["max_length"]}
     chosen |= {key: base.artifact.plan[key] for key in ("dtype", "device", "batch_tokens")}
     chosen |= decisive_evidence(settings, arm_methods(settings))
-    chosen |= settings.rounds.model_dump(mode="json")
+    chosen |= settings.rounds.model_dump(mode="json") | decisive_policies(settings.policies)
     return chosen | {
         "arms": list(settings.arms),
         "seeds": list(settings.seeds),

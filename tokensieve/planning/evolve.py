@@ -35,6 +35,7 @@ from tokensieve.planning.models import (
     model_spec,
     trained_spec,
 )
+from tokensieve.planning.policies import check_policies, decisive_policies, with_policies
 from tokensieve.planning.room import training_bytes
 from tokensieve.planning.steps import (
     SCORE_COLUMNS,
@@ -128,8 +129,8 @@ def plan_evolve(
     `base_columns`: what others need of the base beside the method, so that one pass serves all.
     Nothing is written. Raises SettingsError and InputError.
     """
-    method = _checked_method(settings)
-    place = base_place(settings)
+    method, place = _checked_method(settings), base_place(settings)
+    check_policies(settings.policies, [method], place)
     base = model_spec(place, settings.scoring.dtype, on_gpu)
     corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [place]))
     wanted = {*columns_of([method]).get("base", SCORE_COLUMNS), *base_columns}
@@ -141,10 +142,10 @@ def plan_evolve(
 
 def check_evolve_given(settings: EvolveSettings) -> None:
     """Raise what `plan_evolve` would raise, as far as a second of looking can tell."""
-    _checked_method(settings)
-    base = base_place(settings)
+    method, base = _checked_method(settings), base_place(settings)
     check_model_directory(base.path)
     load_template(settings.corpus.template, load_tokenizer(base.path))
+    check_policies(settings.policies, [method], base)
     max_length(settings.corpus.max_length, [base])
     for files in (settings.files, settings.warmup, settings.holdout):
         look_for_files(settings, files)
@@ -169,6 +170,7 @@ def next_round(plan: EvolvePlan) -> RoundPlan | None:
     made = evidence.scores | ({"base": base} if base is not None else {})
     layer = plan.settings.scoring.attention_layer
     selection = selection_step(corpus, made, settings, evidence.planted, plan.base.model, layer)
+    selection = with_policies(selection, plan.settings.policies, plan.base.model.place)
     training = _training(plan, selection, reference)
     round = Round(
         round=number,
@@ -335,7 +337,7 @@ def _decisive(settings: EvolveSettings, drop: CorpusStep, base: ScoringStep) -> 
     keys = ("dtype", "device", "batch_tokens", "columns", "attention_layer")
     chosen |= {key: base.artifact.plan[key] for key in keys if key in base.artifact.plan}
     chosen |= decisive_evidence(settings, [chosen_method(settings.selection)])
-    chosen |= settings.selection.model_dump(mode="json")
+    chosen |= settings.selection.model_dump(mode="json") | decisive_policies(settings.policies)
     chosen |= settings.rounds.model_dump(mode="json")
     precision = resolved_dtype(settings.training.precision, base.model.device == "gpu")
     return chosen | {"training": decisive_training(settings.training), "precision": precision}

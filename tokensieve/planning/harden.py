@@ -38,6 +38,7 @@ from tokensieve.planning.models import (
     model_spec,
     trained_spec,
 )
+from tokensieve.planning.policies import check_policies, decisive_policies, with_policies
 from tokensieve.planning.room import training_bytes
 from tokensieve.planning.steps import (
     CorpusStep,
@@ -148,6 +149,7 @@ def plan_harden(settings: EvolveSettings, on_gpu: bool) -> HardenPlan:
     method, reference = _checked(settings)
     base, dtype = base_place(settings), settings.scoring.dtype
     check_model_directory(base.path)
+    check_policies(settings.policies, [method], base)
     check_pair(base, reference, settings.corpus.template)
     models = {
         "base": model_spec(base, dtype, on_gpu),
@@ -160,11 +162,12 @@ def plan_harden(settings: EvolveSettings, on_gpu: bool) -> HardenPlan:
 
 def check_harden_given(settings: EvolveSettings) -> None:
     """Raise what `plan_harden` would raise, as far as a second of looking can tell."""
-    _, reference = _checked(settings)
+    method, reference = _checked(settings)
     base = base_place(settings)
     for place in (base, reference):
         check_model_directory(place.path)
     load_template(settings.corpus.template, load_tokenizer(base.path))
+    check_policies(settings.policies, [method], base)
     max_length(settings.corpus.max_length, [base, reference])
     for files in (settings.files, settings.holdout, settings.harmful_data):
         look_for_files(settings, files)
@@ -188,6 +191,7 @@ def next_harden_round(plan: HardenPlan) -> HardenRound | None:
     selection = selection_step(
         corpus, evidence.scores, settings, evidence.planted, plan.models["base"], layer
     )
+    selection = with_policies(selection, plan.settings.policies, plan.models["base"].place)
     retraining = None
     if number < plan.run.num_rounds - 1:
         retraining = _retraining(plan, _growth(plan, finished, evidence) if number else None)
@@ -329,6 +333,7 @@ def _decisive(settings: EvolveSettings, drop: CorpusStep, base: ModelSpec) -> di
         "batch_tokens": device_batch_tokens(settings.scoring.batch_tokens, on_gpu),
         **decisive_evidence(settings, [chosen_method(settings.selection)]),
         **settings.selection.model_dump(mode="json"),
+        **decisive_policies(settings.policies),
         "rounds": settings.rounds.rounds,
         "harmful_added": settings.harmful_added,
         "training": decisive_training(settings.training),

@@ -26,6 +26,7 @@ from tokensieve.settings import (
     DropSettings,
     EvaluationSettings,
     EvolveSettings,
+    PolicySettings,
     Scope,
     ScoringSettings,
     SelectionSettings,
@@ -98,6 +99,17 @@ class SelectionStep:
     """The base. Unset: the method does not look at its embeddings."""
     frozen: Artifact | None = None
     """A selection whose thresholds hold here too. Unset: they are found in the corpus."""
+    overriding: "Overriding | None" = None
+    """Unset: what the method says stands."""
+
+
+@dataclass(frozen=True)
+class Overriding:
+    """The policies that override a method."""
+
+    settings: PolicySettings
+    base: ModelPlace
+    """A model with the tokenizer of the corpus."""
 
 
 @dataclass(frozen=True)

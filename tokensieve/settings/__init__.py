@@ -6,6 +6,7 @@ parameters of a Prefect deployment. Unknown keys are errors.
     tree.py      loading and checking
     groups.py    the groups: corpus, scoring, selection, training, rounds, evaluation, cluster,
                 drift
+    policies.py  the group of what overrides a method
     runs.py      the tree of each command
     deployed.py  the settings of every deployment of a place, from one file
 """
@@ -25,6 +26,7 @@ from tokensieve.settings.groups import (
     SelectionSettings,
     TrainingSettings,
 )
+from tokensieve.settings.policies import PolicySettings
 from tokensieve.settings.runs import (
     ArmsSettings,
     BenchmarkSettings,
@@ -59,6 +61,7 @@ __all__ = [
     "ExternalSettings",
     "LoraSettings",
     "Normaliser",
+    "PolicySettings",
     "RoundsSettings",
     "S3Settings",
     "Scope",

@@ -18,6 +18,7 @@ from tokensieve.settings.groups import (
     SelectionSettings,
     TrainingSettings,
 )
+from tokensieve.settings.policies import PolicySettings
 from tokensieve.settings.tree import Settings, absolute, absolute_if_file
 
 HUB = "hf://"
@@ -118,6 +119,7 @@ class CleaningSettings(ExternalSettings):
     """How a drop is cleaned, whichever it is."""
 
     selection: SelectionSettings = SelectionSettings()
+    policies: PolicySettings = PolicySettings()
 
 
 class CleanSettings(FilesSettings, CleaningSettings):
@@ -173,6 +175,7 @@ class EvolveSettings(FilesSettings, DropSettings):
     harmful_added: int = Field(default=100, ge=1)
     """Samples of the drop that each round of toss adds to the harmful data."""
     selection: SelectionSettings = SelectionSettings()
+    policies: PolicySettings = PolicySettings()
     rounds: RoundsSettings = RoundsSettings()
     training: TrainingSettings = TrainingSettings()
 
@@ -197,6 +200,7 @@ class ArmsSettings(FilesSettings, ScoredSettings):
     """Share of the response tokens that every arm keeps whose method keeps a share, so that all can
     be compared with one `random`. The shares of the papers are 0.9 of toss, 0.7 of forgetting,
     reference-loss and reference-entropy, and 0.6."""
+    policies: PolicySettings = PolicySettings()
     rounds: RoundsSettings = RoundsSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

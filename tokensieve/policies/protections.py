@@ -1,0 +1,111 @@
+"""What can be protected, each in a sentence and a definition, and which tokens of a shard are.
+
+Shapes: T = tokens of the shard.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from transformers import PreTrainedTokenizerFast
+
+from tokensieve.corpus import Bools, Int8s, Shard
+from tokensieve.patterns import Spans, find_spans
+from tokensieve.policies.answers import Answers
+from tokensieve.policies.writing import Writing
+from tokensieve.settings import PolicySettings
+
+MAX_SECONDS = 120
+"""How long the user's pattern may search the answers of one shard."""
+
+_MARKERS = (
+    r"</?tool_calls?>|</?function_calls?>|</?minimax:tool_call>",  # Hermes, Qwen, MiniMax
+    r"</?(?:function|parameter|invoke)(?:=[^<>\s]{1,128}| name=\"[^\"<>\n]{1,128}\")?>",
+    r"</?arg_(?:key|value)>|<(?:start|end)_function_call>|<escape>",  # GLM, FunctionGemma
+    r"\[/?(?:TOOL_CALLS|ARGS|CALL_ID)\]",  # Mistral
+    r"<\|/?tool_calls?\|>|<\|(?:python_tag|eom_id|call|constrain|channel|message)\|>",  # Llama, Phi
+    r"<\|(?:START|END)_ACTION\|>|<\|action_(?:start|end)\|>|<\|plugin\|>",  # Command, InternLM
+    r"<\|tool_calls?_(?:section_|argument_)?(?:begin|end)\|>",  # Kimi
+    "<\uff5ctool\u2581(?:(?:calls?\u2581)(?:begin|end)|sep)\uff5c>",  # DeepSeek
+)
+_JSON_HEAD = (
+    r'\{\s*"(?:tool_)?name"\s*:\s*"[^"\\\n]{1,128}"\s*,\s*"(?:arguments|parameters)"\s*:(?:\s*\{)?'
+)
+_TOOL_CALLS = re.compile("|".join([*_MARKERS, _JSON_HEAD]))
+_CODE_FENCES = re.compile(r"(?m)^[ \t]*(?:`{3,}(?=[^`\n]*$)|~{3,})(?:[ \t]*[^\s`]+)?")
+_NUMBERS = re.compile(
+    r"(?<!\w)[+\-\u2212]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+)
+
+
+@dataclass(frozen=True)
+class Protected:
+    """One kind of tokens that can be protected."""
+
+    meaning: str
+    """Which tokens they are, in a sentence for users."""
+    find: Callable[[Answers], Bools]
+    """Returns which tokens of the shard are such."""
+
+
+def _matching(pattern: re.Pattern[str], answers: Answers) -> Bools:
+    """Return the tokens that hold a part of a match."""
+    return answers.holding([[m.span() for m in pattern.finditer(text)] for text in answers.texts])
+
+
+PROTECTIONS: Mapping[str, Protected] = {
+    "eos": Protected(
+        "the special tokens that close a response, white space after them or not: by them a model "
+        "learns to stop. A response that was cut has none.",
+        Answers.closing,
+    ),
+    "tool_calls": Protected(
+        "the syntax of calls in the chat templates of common models: the markers around a call and "
+        "its parts, special tokens or not, and in JSON the head of a call, from its brace over "
+        "the name of the function to where its arguments begin.",
+        partial(_matching, _TOOL_CALLS),
+    ),
+    "code_fences": Protected(
+        "three or more ` or ~ that begin a line, indented or not, and the word after them.",
+        partial(_matching, _CODE_FENCES),
+    ),
+    "numbers": Protected(
+        "digits with sign, thousands, decimals and exponent where no letter, digit or _ stands "
+        "before them: 3 in `3 kg` and `3kg`, and none of `utf8`, `x86` or `v2`.",
+        partial(_matching, _NUMBERS),
+    ),
+}
+
+
+class Guard:
+    """Finds the tokens of shards that are protected."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, settings: PolicySettings) -> None:
+        """Take the tokenizer of the corpus."""
+        self._writing = Writing.of(tokenizer)
+        self._pattern = settings.protect_pattern
+        self._protections = settings.protections
+
+    def guards(self, shard: Shard, number: int) -> Int8s:
+        """Return guard_T: the first protection that each response token has, -1 if none.
+
+        Raises SettingsError if the user's pattern takes longer than MAX_SECONDS; `number` is that
+        of the shard.
+        """
+        answers = Answers(shard, self._writing)
+        guard_T = np.full(len(shard.input_ids_T), -1, dtype=np.int8)
+        for code, name in reversed([*enumerate(self._protections)]):
+            guard_T[self._found(name, answers, number)] = code
+        return guard_T
+
+    def _found(self, name: str, answers: Answers, number: int) -> Bools:
+        if name in PROTECTIONS:
+            return PROTECTIONS[name].find(answers)
+        assert self._pattern is not None, "what is no kind of ours is the user's pattern"
+        called = f"the answers of shard {number}"
+        spans: Spans = find_spans(
+            self._pattern, f"policies.{name}", answers.texts, called, MAX_SECONDS
+        )
+        return answers.holding(spans)
