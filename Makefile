@@ -7,7 +7,7 @@ demo: .venv/installed
 	$(BIN)/tokensieve demo
 
 test: .venv/installed
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 test-faults: .venv/installed
 	$(BIN)/python -m pytest -m slow
