@@ -1,0 +1,71 @@
+"""What the script of a page is told of a map: short, and no more exact than what is shown."""
+
+import math
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from tokensieve.corpus import Float32s
+from tokensieve.token_maps.scales import column_names, unit_of
+from tokensieve.token_maps.token_map import TokenMap
+
+DIGITS = 4
+"""Significant digits of a number that is shown."""
+
+
+def map_data(map: TokenMap) -> dict[str, Any]:
+    """Return a map as JSON: texts, ids and turns of its tokens, and what one side says of them."""
+    return _tokens(map) | {"outcomes": _coded(map.outcomes), "sides": [_side(map, "")]}
+
+
+def diff_data(
+    left: TokenMap, right: TokenMap, outcomes: Sequence[str], labels: Sequence[str]
+) -> dict[str, Any]:
+    """Return two maps of the same tokens as JSON; `outcomes`: by whom each token was kept."""
+    sides = [_side(map, label) for map, label in zip((left, right), labels, strict=True)]
+    return _tokens(left) | {"outcomes": _coded(outcomes), "sides": sides}
+
+
+def _side(map: TokenMap, label: str) -> dict[str, Any]:
+    """Return what is said of the response tokens, in their order; null where there is nothing."""
+    weights = {"weight": map.weight_T}
+    if map.decided_T is not None:
+        weights["decided"] = map.decided_T
+    columns = weights | {name: map.columns[name] for name in column_names([map])}
+    return {
+        "label": label,
+        "outcomes": _coded(map.outcomes),
+        "columns": [
+            [name, unit_of(name), _shown(value_T[map.response_T])]
+            for name, value_T in columns.items()
+        ],
+        "words": [[name, *_coded(_said(words, map))] for name, words in map.words.items()],
+    }
+
+
+def _tokens(map: TokenMap) -> dict[str, Any]:
+    turns = [[turn, len(list(same))] for turn, same in groupby(map.turn_T.tolist())]
+    return {"texts": map.texts, "ids": map.token_ids_T.tolist(), "turns": turns}
+
+
+def _shown(value_R: Float32s) -> list[float | int | None]:
+    return [_rounded(value) if math.isfinite(value) else None for value in value_R.tolist()]
+
+
+def _rounded(value: float) -> float | int:
+    rounded = float(f"{value:.{DIGITS}g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def _said(words: Sequence[str | None], map: TokenMap) -> list[str]:
+    """Return the words of the response tokens; empty where nothing was said."""
+    return [words[place] or "" for place in np.flatnonzero(map.response_T).tolist()]
+
+
+def _coded(words: Sequence[str]) -> tuple[list[str], list[int]]:
+    """Return the words that occur, and the place among them of each."""
+    names = sorted(set(words))
+    place_of = {word: place for place, word in enumerate(names)}
+    return names, [place_of[word] for word in words]
