@@ -60,6 +60,13 @@ def run_status(options: argparse.Namespace) -> None:
         print(f"\n{drops}")
 
 
+def run_explore(options: argparse.Namespace) -> None:
+    """Show it in a browser."""
+    from tasks.explore import explore
+
+    explore(_workspace(options), options.port, opens_browser=not options.no_browser)
+
+
 def run_history(options: argparse.Namespace) -> None:
     """Tell of the rounds of a run."""
     from tasks.history import describe_history

@@ -9,6 +9,7 @@ from flows import flags
 from flows.question_commands import (
     run_approve,
     run_doctor,
+    run_explore,
     run_gc,
     run_history,
     run_index,
@@ -48,6 +49,13 @@ def _looks(commands: Any) -> Iterator[ArgumentParser]:
     report = add_command(commands, "report", run_report, purpose, "RUN")
     _add_report(report)
     yield report
+    purpose = "the same and more in a browser on this machine: pick, page, ask, until Ctrl-C"
+    explore = add_command(commands, "explore", run_explore, purpose)
+    purpose = "to listen on, on loopback only (default: one that is free)"
+    explore.add_argument("--port", type=int, default=0, metavar="N", help=purpose)
+    purpose = "only print the address; else a browser opens, if there is one"
+    explore.add_argument("--no-browser", action="store_true", help=purpose)
+    yield explore
 
 
 def _add_report(report: ArgumentParser) -> None:

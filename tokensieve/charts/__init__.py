@@ -1,5 +1,6 @@
 """Pictures of training, rounds and comparisons, from plain numbers.
 
+answer.py      bars_chart, line_chart: the answer to a question
 canvas.py      size, colours and style; a drawing -> PNG or SVG
 training.py    loss_curve: the loss of each optimizer step
 rounds.py      rounds_chart: what each round found, and how its model did
@@ -10,9 +11,12 @@ The same numbers give the same bytes in one environment.
 """
 
 import logging
+import warnings
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its import speaks of its font cache
+warnings.filterwarnings("ignore", "Glyph .* missing from font")  # a box is drawn in its place
 
+from tokensieve.charts.answer import bars_chart, line_chart  # noqa: E402
 from tokensieve.charts.benchmark import MethodPoint, benchmark_chart  # noqa: E402
 from tokensieve.charts.canvas import ImageFormat  # noqa: E402
 from tokensieve.charts.comparison import ArmPoint, comparison_chart  # noqa: E402
@@ -26,8 +30,10 @@ __all__ = [
     "MethodPoint",
     "RoundPoint",
     "StepPoint",
+    "bars_chart",
     "benchmark_chart",
     "comparison_chart",
+    "line_chart",
     "loss_curve",
     "rounds_chart",
 ]
