@@ -104,6 +104,7 @@ def make_selection(
     content = repr([weights, unscorable, attributes, reasons])
     plan = {"corpus": corpus.id, "num_shards": len(weights), "content": content}
     plan |= {"keep_empty": keep_empty, "method": "full", "parameters": {}}
+    plan |= {"keep": None, "scope": None}
     plan |= {"scores": {role: artifact.id for role, artifact in (scores or {}).items()}}
     selection = Artifact(corpus.storage, "selections", plan)
     selection.declare()

@@ -85,6 +85,12 @@ class Report:
     written: str
     """When, in UTC."""
 
+    @property
+    def steps(self) -> list[Row]:
+        """Return what each step of the round took, in the order in which they are done."""
+        costs = [row for row in self.findings.costs if row["round"] == self.findings.round]
+        return sorted(costs, key=lambda row: list(self.artifacts).index(row["step"]))
+
     def show_command(self, entry: SampleEntry) -> str:
         """Return what shows the sample in a terminal; empty if its id could not be copied."""
         id = entry.row["sample_id"]
