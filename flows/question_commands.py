@@ -67,6 +67,14 @@ def run_explore(options: argparse.Namespace) -> None:
     explore(_workspace(options), options.port, opens_browser=not options.no_browser)
 
 
+def run_export(options: argparse.Namespace) -> None:
+    """Write a selection as a trainer takes it."""
+    from tasks.export import Wanted, export
+
+    wanted = Wanted(options.selection, options.to, options.output, options.base, options.push)
+    print(export(_workspace(options), wanted, given_s3(options)))
+
+
 def run_history(options: argparse.Namespace) -> None:
     """Tell of the rounds of a run."""
     from tasks.history import describe_history

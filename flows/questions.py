@@ -10,6 +10,7 @@ from flows.question_commands import (
     run_approve,
     run_doctor,
     run_explore,
+    run_export,
     run_gc,
     run_history,
     run_index,
@@ -56,6 +57,10 @@ def _looks(commands: Any) -> Iterator[ArgumentParser]:
     purpose = "only print the address; else a browser opens, if there is one"
     explore.add_argument("--no-browser", action="store_true", help=purpose)
     yield explore
+    purpose = "a selection as a trainer takes it, with what to tell that, and a card"
+    export = add_command(commands, "export", run_export, purpose, "SELECTION --to TRAINER")
+    _add_export(export)
+    yield export
 
 
 def _add_report(report: ArgumentParser) -> None:
@@ -67,6 +72,19 @@ def _add_report(report: ArgumentParser) -> None:
     report.add_argument("--against", metavar="RUN[:ROUND]", help=purpose)
     purpose = "the worst and the best, so many together (default: 500)"
     report.add_argument("--samples", type=int, default=500, metavar="N", help=purpose)
+
+
+def _add_export(export: ArgumentParser) -> None:
+    purpose = "name of a run (its last round is meant), or id of a selection"
+    export.add_argument("selection", metavar="SELECTION", help=purpose)
+    purpose = "trl, axolotl, llama-factory, olmo, levanter, preshifted, ms-swift or jsonl"
+    export.add_argument("--to", required=True, metavar="TRAINER", help=purpose)
+    purpose = "where the export's own directory is made (default: exports)"
+    export.add_argument("--output", default="exports", metavar="DIR", help=purpose)
+    purpose = "the model to train, which the recipe names; olmo and ms-swift need it"
+    export.add_argument("--base", metavar="DIR", help=purpose)
+    purpose = "put it on the Hugging Face hub too, as a private dataset"
+    export.add_argument("--push", metavar="NAME", help=purpose)
 
 
 def _care(commands: Any) -> Iterator[ArgumentParser]:
