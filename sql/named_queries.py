@@ -26,7 +26,7 @@ LAST_COMPARED = "last compared"
 LAST_SHARED = "last shared"
 
 _HEADER = re.compile(r"(?:\s*--.*\n)*")
-_SENTENCE = re.compile(r".*?\.(?=\s|$)")
+_SENTENCE = re.compile(r".*?\.(?=\s+[A-Z]|$)")
 _PARAMETERS = re.compile(r"\bIn: (\$.*?)\.(?=\s|$)")
 _PARAMETER = re.compile(r"\$(\w+)(?: = (.+))?")
 

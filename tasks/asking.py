@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
-from sql.named_queries import NamedQuery, Parameter, find_query, named_queries, parsed_query
+from sql.named_queries import LAST, NamedQuery, Parameter, find_query, named_queries, parsed_query
 from tokensieve.errors import InputError
 
 _NAME = re.compile(r"(?!(?:describe|show)$)[a-z_][\w-]*", re.IGNORECASE)
@@ -53,9 +53,9 @@ def _free(name: str, statement: str, given: Collection[str]) -> NamedQuery:
 
 
 def _signature(query: NamedQuery) -> str:
-    """Return the name with its parameters; run and round are explained below the list."""
+    """Return the name with its parameters; what `last` is stands below the list."""
     shown = [
-        each.name if each.name in ("run", "round") else f"{each.name} = {each.default}"
+        each.name if each.default == LAST else f"{each.name} = {each.default}"
         for each in query.parameters
     ]
     return f"{query.name}({', '.join(shown)})"

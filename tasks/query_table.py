@@ -47,7 +47,7 @@ def answer_table(result: QueryResult, width: int) -> str:
     """Return the rows as a table at most `width` wide, or one below the other."""
     columns = _columns(result)
     widths = _fitted(columns, width - len(_BETWEEN) * (len(columns) - 1))
-    lines = _records(columns, width) if widths is None else _table(columns, widths)
+    lines = _records(columns) if widths is None else _table(columns, widths)
     num_rows = result.table.num_rows
     end = f"showing {num_rows} of more rows" if result.truncated else f"rows: {num_rows}"
     return "".join(f"{line.rstrip()}\n" for line in [*lines, "", end])
@@ -117,13 +117,12 @@ def _folded(heading: str, width: int) -> list[str]:
     return lines
 
 
-def _records(columns: list[_Column], width: int) -> list[str]:
-    """Return each row as lines of name and value."""
+def _records(columns: list[_Column]) -> list[str]:
+    """Return each row as lines of name and value, uncut."""
     names = max(cell_len(column.heading) for column in columns)
     lines = []
     for number in range(len(columns[0].cells)):
         lines += ["", f"row {number + 1}"] if number else ["row 1"]
         for column in columns:
-            line = f"  {set_cell_size(column.heading, names)}  {column.cells[number]}"
-            lines.append(line if cell_len(line) <= width else f"{set_cell_size(line, width - 1)}…")
+            lines.append(f"  {set_cell_size(column.heading, names)}  {column.cells[number]}")
     return lines

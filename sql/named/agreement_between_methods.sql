@@ -1,7 +1,7 @@
 -- How far each two selections over the same corpus agree on which tokens to keep.
--- In: $corpus = last shared. Over the response tokens that both decided on. Reads the selections of
--- the corpus; agreement: kept in both, as a share of those kept in either. Where the training of a
--- round decided at each step, what it decided last.
+-- In: $corpus = last shared. Agreement: tokens kept in both, as a share of those kept in either.
+-- Reads the selections of the corpus, and what the training of a round decided last if it did so at
+-- each step.
 WITH choices AS (
     SELECT
         run,
@@ -34,11 +34,11 @@ SELECT
     round,
     other_run,
     other_round,
-    count(*) AS shared_tokens,
+    count(*) AS response_tokens,
     count(*) FILTER (WHERE weight > 0 AND other_weight > 0) AS kept_both,
     count(*) FILTER (WHERE weight > 0 OR other_weight > 0) AS kept_either,
     kept_both / nullif(kept_either, 0) AS agreement
 FROM paired
-WHERE is_response AND weight IS NOT NULL AND other_weight IS NOT NULL
+WHERE is_response
 GROUP BY run, round, other_run, other_round
 ORDER BY agreement DESC, run ASC, round ASC, other_run ASC, other_round ASC;

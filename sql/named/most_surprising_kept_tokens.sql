@@ -1,6 +1,6 @@
 -- The kept tokens of a round that a model expected least, each with the text around it.
 -- In: $run = last, $round = last, $around = 8, $most = 20. nll in nats: of the base, or of the
--- reference where the base was not asked. The token stands between >> and <<, with up to $around
+-- reference where the base was not asked. The token stands between » and «, with up to $around
 -- tokens on each side, the prompt included.
 WITH surprising AS (
     SELECT
@@ -32,7 +32,7 @@ texts AS (
         around.position,
         string_agg(
             CASE
-                WHEN around.place = around.position THEN '>>' || vocabulary.text || '<<'
+                WHEN around.place = around.position THEN '»' || vocabulary.text || '«'
                 ELSE vocabulary.text
             END,
             '' ORDER BY around.place

@@ -350,6 +350,56 @@ def test_a_table_cuts_long_cells_and_says_how_many_rows_it_shows(storage):
     assert text.endswith("showing 2 of more rows\n")
 
 
+WIDE = (
+    "SELECT 'a long name of something' AS name, 1234567::BIGINT AS kept_tokens, 12::BIGINT"
+    " AS response_tokens, 0.123456789::DOUBLE AS kept_share, 15234::INTEGER AS token_id"
+    " FROM range(2)"
+)
+
+
+def in_lines(storage, width, max_rows=1):
+    return format_result(ask(storage, WIDE, max_rows), "table", width).splitlines()
+
+
+def test_a_table_groups_the_digits_of_counts_and_not_of_ids(storage):
+    assert in_lines(storage, width=76) == [
+        "name                      kept_tokens  response_tokens  kept_share  token_id",
+        "────────────────────────────────────────────────────────────────────────────",
+        "a long name of something    1,234,567               12    0.123457     15234",
+        "",
+        "showing 1 of more rows",
+    ]
+
+
+def test_a_narrow_table_folds_headings_and_cuts_texts_but_no_number(storage):
+    assert in_lines(storage, width=55)[:4] == [
+        "                  kept_  response_      kept_",
+        "name             tokens     tokens      share  token_id",
+        "───────────────────────────────────────────────────────",
+        "a long name…  1,234,567         12   0.123457     15234",
+    ]
+
+
+def test_where_no_table_fits_a_row_stands_below_the_other(storage):
+    assert in_lines(storage, width=40, max_rows=2) == [
+        "row 1",
+        "  name             a long name of something",
+        "  kept_tokens      1,234,567",
+        "  response_tokens  12",
+        "  kept_share       0.123457",
+        "  token_id         15234",
+        "",
+        "row 2",
+        "  name             a long name of something",
+        "  kept_tokens      1,234,567",
+        "  response_tokens  12",
+        "  kept_share       0.123457",
+        "  token_id         15234",
+        "",
+        "rows: 2",
+    ]
+
+
 def test_an_empty_answer_is_still_an_answer_in_every_format(storage):
     result = ask(storage, "SELECT 1 AS a WHERE false")
 
