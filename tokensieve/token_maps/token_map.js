@@ -111,7 +111,7 @@
     const { data } = maps.get(made.closest(".token-map"));
     const index = made.index;
     const heading = element("p");
-    heading.append(element("bdi", "", data.texts[index]));
+    heading.append("“", element("bdi", "", data.texts[index]), "”");
     const table = element("table");
     if (data.sides.length > 1) table.append(head(data.sides));
     const body = table.appendChild(element("tbody"));
