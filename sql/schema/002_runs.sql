@@ -1,7 +1,6 @@
--- What was asked for, and which artifacts each round used and made. A run is here from its first
--- finished round or arm on.
+-- What was asked for. A run is here from its first finished round or arm on.
 CREATE TABLE runs (
-    run VARCHAR PRIMARY KEY,
+    run VARCHAR PRIMARY KEY,  -- its name
     flow VARCHAR NOT NULL,  -- clean, train, evolve, harden or compare
     num_rounds INTEGER NOT NULL,  -- it can have at most
     settings VARCHAR NOT NULL,  -- JSON
@@ -9,7 +8,7 @@ CREATE TABLE runs (
     models VARCHAR NOT NULL  -- JSON: fingerprint by role
 );
 
--- The corpora made of input files.
+-- The corpora that runs made of input files.
 CREATE TABLE run_corpora (
     run VARCHAR NOT NULL REFERENCES runs (run),
     role VARCHAR NOT NULL,  -- drop, warmup, holdout or harmful
@@ -25,10 +24,11 @@ CREATE TABLE documents (
     PRIMARY KEY (run, document)
 );
 
+-- The finished rounds, and which artifacts each used and made.
 CREATE TABLE rounds (
     run VARCHAR NOT NULL REFERENCES runs (run),
     round INTEGER NOT NULL,  -- from 0; a one-shot clean is round 0
-    corpus VARCHAR NOT NULL,  -- ids of the artifacts
+    corpus VARCHAR NOT NULL,
     whole VARCHAR NOT NULL,  -- the corpus that it is a part of, or itself
     selection VARCHAR NOT NULL,
     model VARCHAR,  -- NULL: none was trained

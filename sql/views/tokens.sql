@@ -22,13 +22,13 @@ SELECT
     positions.round,
     positions.sample_id,
     positions.source,
-    positions.position,
+    positions.position,  -- in the sample, from 0, the prompt included
     positions.turn,
     positions.input_ids AS token_id,
-    vocabulary.text,
+    vocabulary.text,  -- the token as people read it; NULL: not in the vocabulary
     positions.base_nll,
     positions.reference_nll,
-    positions.base_nll::DOUBLE - positions.reference_nll::DOUBLE AS influence,
+    positions.base_nll::DOUBLE - positions.reference_nll::DOUBLE AS influence,  -- in nats
     positions.base_entropy,
     positions.reference_entropy,
     positions.* EXCLUDE (
