@@ -82,6 +82,19 @@ def run_history(options: argparse.Namespace) -> None:
     print(describe_history(_workspace(options), options.run_name))
 
 
+def run_show(options: argparse.Namespace) -> None:
+    """Show one sample."""
+    from rich.console import Console
+
+    from tasks.show import Wanted, describe_sample
+
+    asked = (options.sample, options.run_name, options.round)
+    wanted = Wanted(*asked, options.column, options.diff, options.position)
+    terminal = Console()
+    is_coloured = terminal.color_system is not None and not terminal.no_color
+    print(describe_sample(_workspace(options), wanted, is_coloured))
+
+
 def run_report(options: argparse.Namespace) -> None:
     """Write a report of a round, and say where it lies."""
     from tasks.report import write_report

@@ -16,6 +16,7 @@ from flows.question_commands import (
     run_index,
     run_methods,
     run_report,
+    run_show,
     run_sql,
     run_status,
     run_verify,
@@ -46,6 +47,10 @@ def _looks(commands: Any) -> Iterator[ArgumentParser]:
     history = add_command(commands, "history", run_history, purpose, "RUN")
     history.add_argument("run_name", metavar="RUN", help="its name, as status shows it")
     yield history
+    purpose = "one sample in the terminal: each token, what was decided on it, and by which numbers"
+    show = add_command(commands, "show", run_show, purpose, "SAMPLE_ID")
+    _add_show(show)
+    yield show
     purpose = "a round of a run as one HTML page: numbers, charts, and samples token by token"
     report = add_command(commands, "report", run_report, purpose, "RUN")
     _add_report(report)
@@ -61,6 +66,20 @@ def _looks(commands: Any) -> Iterator[ArgumentParser]:
     export = add_command(commands, "export", run_export, purpose, "SELECTION --to TRAINER")
     _add_export(export)
     yield export
+
+
+def _add_show(show: ArgumentParser) -> None:
+    show.add_argument("sample", metavar="SAMPLE_ID", help="or a beginning that no other one has")
+    purpose = "its name (default: of those that have the sample, the one last worked on)"
+    show.add_argument("--run", dest="run_name", metavar="RUN", help=purpose)
+    show.add_argument("--round", type=int, metavar="N", help="from 0 (default: the last one)")
+    what = show.add_mutually_exclusive_group()
+    purpose = "what tokens are coloured and ordered by, such as influence or base_nll"
+    what.add_argument("--column", metavar="NAME", help=purpose)
+    purpose = "another round that has the sample: which tokens only one of both kept"
+    what.add_argument("--diff", metavar="RUN[:ROUND]", help=purpose)
+    purpose = "all that is known of the token at this place of the sample, from 0"
+    what.add_argument("--position", type=int, metavar="N", help=purpose)
 
 
 def _add_report(report: ArgumentParser) -> None:

@@ -8,6 +8,13 @@ from tokensieve.errors import SettingsError, shortened
 from tokensieve.token_maps.token_map import TokenMap
 
 Difference = Literal["prompt", "both", "left", "right", "neither"]
+DIFFERENCES: dict[str, str] = {
+    "both": "kept in both",
+    "left": "only in A",
+    "right": "only in B",
+    "neither": "in neither",
+}
+"""What a response token is, in words: A is the left map, B the right one."""
 
 
 def differences(left: TokenMap, right: TokenMap) -> tuple[Difference, ...]:

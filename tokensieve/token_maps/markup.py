@@ -6,7 +6,6 @@ therefore forbid everything but the hashes of STYLE and SCRIPT.
 """
 
 from base64 import b64encode
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from hashlib import sha256
@@ -18,7 +17,7 @@ from jinja2.utils import htmlsafe_json_dumps
 from markupsafe import Markup
 
 from tokensieve.token_maps.diff import differences
-from tokensieve.token_maps.facts import mean_texts, share_text
+from tokensieve.token_maps.facts import diff_facts, map_facts, round_name
 from tokensieve.token_maps.page_data import diff_data, map_data
 from tokensieve.token_maps.scales import scales_of
 from tokensieve.token_maps.texts import is_right_to_left
@@ -52,13 +51,14 @@ def page_controls(maps: Sequence[TokenMap]) -> Markup:
 
     The scales of the colours are those of all `maps` together.
     """
-    marks = _joined(Markup('<li><bdi class="{0}">{0}</bdi></li>').format(mark) for mark in _MARKS)
+    marks = _joined(_item(mark, mark) for mark in _MARKS)
     return _CONTROLS.format(marks=marks, scales=_json([asdict(each) for each in scales_of(maps)]))
 
 
 def map_fragment(map: TokenMap) -> Markup:
     """Return one sample with its tokens."""
-    return _fragment(map, _facts(map), map.outcomes, map_data(map))
+    facts = [_item(fact) for fact in map_facts(map)]
+    return _fragment(map, facts, map.outcomes, map_data(map))
 
 
 def diff_fragment(left: TokenMap, right: TokenMap) -> Markup:
@@ -67,41 +67,29 @@ def diff_fragment(left: TokenMap, right: TokenMap) -> Markup:
     Raises SettingsError if their tokens differ.
     """
     found = differences(left, right)
-    counts = Counter(found)
+    rounds = zip(_LABELS, (left, right), strict=True)
     facts = [
-        *(f"{label}: {_round(map)}" for label, map in zip(_LABELS, (left, right), strict=True)),
-        f"kept in both: {counts['both']}",
-        f"only in A: {counts['left']}",
-        f"only in B: {counts['right']}",
-        f"in neither: {counts['neither']}",
+        *(_item(f"{label}: {round_name(map)}") for label, map in rounds),
+        *(_item(fact, difference) for difference, fact in diff_facts(found).items()),
     ]
-    data = diff_data(left, right, found, _LABELS)
-    return _fragment(left, facts, found, data)
+    return _fragment(left, facts, found, diff_data(left, right, found, _LABELS))
 
 
 def _fragment(
-    map: TokenMap, facts: Iterable[str], outcomes: Sequence[str], data: dict[str, Any]
+    map: TokenMap, facts: Iterable[Markup], outcomes: Sequence[str], data: dict[str, Any]
 ) -> Markup:
-    item = Markup("<li><bdi>{}</bdi></li>")
     return _MAP.format(
         id=visible(map.sample_id),
-        facts=_joined(item.format(fact) for fact in facts),
+        facts=_joined(facts),
         direction="rtl" if is_right_to_left("".join(map.texts)) else "ltr",
         text=_text(map.texts, outcomes),
         data=_json(data),
     )
 
 
-def _facts(map: TokenMap) -> list[str]:
-    counts = Counter(map.outcomes)
-    num_response = len(map.texts) - counts["prompt"]
-    facts = [
-        f"source {visible(map.source)}",
-        _round(map),
-        f"{len(map.texts):,} tokens, {num_response:,} in the response",
-        f"{counts['kept']:,} kept ({share_text(counts['kept'], num_response)})",
-    ]
-    return facts + mean_texts(map)
+def _item(text: str, kind: str = "") -> Markup:
+    """Return an item of a list; `kind`: what its text looks like."""
+    return Markup('<li><bdi class="{}">{}</bdi></li>').format(kind, text)
 
 
 def _text(texts: Sequence[str], outcomes: Sequence[str]) -> Markup:
@@ -111,10 +99,6 @@ def _text(texts: Sequence[str], outcomes: Sequence[str]) -> Markup:
     for outcome, same in groupby(pairs, key=lambda pair: pair[0]):
         found.append(part.format(outcome, "".join(text for _, text in same)))
     return _joined(found)
-
-
-def _round(map: TokenMap) -> str:
-    return f"{visible(map.run)}, round {map.round}"
 
 
 def _json(value: object) -> Markup:

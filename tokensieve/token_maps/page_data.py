@@ -17,23 +17,26 @@ DIGITS = 4
 
 def map_data(map: TokenMap) -> dict[str, Any]:
     """Return a map as JSON: texts, ids and turns of its tokens, and what one side says of them."""
-    return _tokens(map) | {"outcomes": _coded(map.outcomes), "sides": [_side(map, "")]}
+    sides = [_side(map, "", column_names([map]))]
+    return _tokens(map) | {"outcomes": _coded(map.outcomes), "sides": sides}
 
 
 def diff_data(
     left: TokenMap, right: TokenMap, outcomes: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
     """Return two maps of the same tokens as JSON; `outcomes`: by whom each token was kept."""
-    sides = [_side(map, label) for map, label in zip((left, right), labels, strict=True)]
+    names = column_names([left, right])
+    sides = [_side(map, label, names) for map, label in zip((left, right), labels, strict=True)]
     return _tokens(left) | {"outcomes": _coded(outcomes), "sides": sides}
 
 
-def _side(map: TokenMap, label: str) -> dict[str, Any]:
+def _side(map: TokenMap, label: str, names: Sequence[str]) -> dict[str, Any]:
     """Return what is said of the response tokens, in their order; null where there is nothing."""
     weights = {"weight": map.weight_T}
     if map.decided_T is not None:
         weights["decided"] = map.decided_T
-    columns = weights | {name: map.columns[name] for name in column_names([map])}
+    nothing_T = np.full(len(map.texts), np.nan, dtype=np.float32)
+    columns = weights | {name: map.columns.get(name, nothing_T) for name in names}
     return {
         "label": label,
         "outcomes": _coded(map.outcomes),

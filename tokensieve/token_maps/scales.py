@@ -1,5 +1,6 @@
 """How a column of numbers is coloured and told: its unit, and the range of its colours."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ from tokensieve.token_maps.token_map import TokenMap
 
 COLOURED_SHARE = 0.98
 """Of a column's numbers, those that differ in colour; those beyond have that of the end."""
+NUM_STEPS = 4
+"""How many colours there are on either side of the middle."""
 _FIRST = ("influence", "score")
 _IN_NATS = ("nll", "entropy", "influence")
 
@@ -26,6 +29,13 @@ class Scale:
     """What has no colour."""
     reach: float
     """How far from the middle the strongest colour is; above 0."""
+
+    def step(self, value: float) -> int:
+        """Return how strong the colour of a number is: from -4, or 0, to 4; 0 of NaN."""
+        if math.isnan(value):
+            return 0
+        step = round(NUM_STEPS * (value - self.middle) / self.reach)
+        return max(-NUM_STEPS if self.diverging else 0, min(NUM_STEPS, step))
 
 
 def unit_of(column: str) -> str:
