@@ -74,7 +74,9 @@ def _no_such_sample(storage: Storage, wanted: Wanted, ids: list[str]) -> Setting
     )
 
 
-def _chosen(storage: Storage, places: list[_Place], run: str | None, round: int | None) -> _Place:
+def _chosen(
+    storage: Storage, places: list[_Place], flag: str, run: str | None, round: int | None
+) -> _Place:
     """Return the round that is meant, of those that have the sample."""
     runs = {place[0] for place in places}
     chosen = run or last_worked_on(storage, runs)
