@@ -14,7 +14,7 @@ from tokensieve.errors import ConflictError, DamagedError, InputError
 from tokensieve.storage import Storage
 
 INDEX_KEY = "index/tokensieve.duckdb"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Raised when schema/ or views/ change; an index of an older one is made anew."""
 
 NO_ROOM = re.compile("Could not write|No space|Out of Memory")  # DuckDB's classes do not tell

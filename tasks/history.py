@@ -1,9 +1,11 @@
 """Tell what the rounds of a run found, one line each, and how the arms of a comparison did."""
 
 from collections.abc import Callable, Iterable
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import sql
+from tasks.policies import told_policies
 from tokensieve.runs import Run, named_run
 from tokensieve.storage import Storage
 
@@ -54,11 +56,14 @@ def describe_history(storage: Storage, run_name: str) -> str:
     with sql.connect_published(storage) as connection:
         rounds = sql.rows(sql.run(connection, "summarise_rounds", run=run.name))
         arms = sql.rows(sql.run(connection, "list_arms", run=run.name))
+        changes = sql.rows(sql.run(connection, "list_policies", run=run.name))
     lines = [_title(storage, run)]
     for columns, rows in ((_ROUND_COLUMNS, rounds), (_ARM_COLUMNS, arms)):
         lines += ["", *_table(columns, rows)] if rows else []
     reasons = [_reason(row) for row in rounds if row["reason"]]
     lines += ["", *reasons] if reasons else []
+    policies = [f"round {n}: {told_policies([*each])}" for n, each in groupby(changes, _round)]
+    lines += ["", *policies] if policies else []
     num_missing = num_finished - len(rounds) - len(arms)
     if num_missing:
         lines += ["", f"The index lacks {num_missing} more: run `tokensieve index`."]
@@ -75,6 +80,10 @@ def _table(columns: Iterable[_Column], rows: list[Row]) -> list[str]:
     return [heading] + [
         "".join(format(column.text(row), column.form) for column in columns) for row in rows
     ]
+
+
+def _round(row: Row) -> int:
+    return int(row["round"])
 
 
 def _reason(row: Row) -> str:

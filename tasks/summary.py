@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
 import sql
+from tasks.policies import told_policies
 from tokensieve.artifact import Artifact
 from tokensieve.errors import shortened
 from tokensieve.methods import find_method
@@ -35,6 +36,8 @@ class Summary:
     """Where the dataset, the scores, the model and the index lie."""
     later: str = ""
     """What the method decides while a model is trained; empty if nothing."""
+    policies: str = ""
+    """What the policies changed about the method's decision; empty if none is set."""
 
     def __str__(self) -> str:
         """Return the summary for the terminal."""
@@ -66,6 +69,8 @@ class Summary:
             )
         if self.reasons:
             facts["reasons"] = self._reasons()
+        if self.policies:
+            facts["policies"] = self.policies
         if self.later:
             facts["later"] = self.later
         return facts
@@ -105,9 +110,11 @@ def summarise_round(storage: Storage, run: Run, round: Round) -> Summary:
         [stats] = sql.rows(sql.run(connection, "summarise_round", **names))
         sources = sql.rows(sql.run(connection, "list_sources", **names))
         reasons = sql.rows(sql.run(connection, "list_reasons", **names))
+        changes = sql.rows(sql.run(connection, "list_policies", run=run.name))
     made = round.artifacts(storage)
     later = _later(made["selection"], is_decided=stats["candidate_tokens"] is not None)
-    summary = Summary(run.name, stats, sources, reasons, _places(storage, made), later)
+    policies = _policies(made["selection"], [row for row in changes if row["round"] == round.round])
+    summary = Summary(run.name, stats, sources, reasons, _places(storage, made), later, policies)
     create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
     create_table_artifact(shown, key="sources", description="Kept and dropped by source")
@@ -124,6 +131,16 @@ def _later(selection: Artifact, is_decided: bool) -> str:
     if method.reweigh is not None:
         return f"{method.name} weighs them anew at every step of a training"
     return ""
+
+
+def _policies(selection: Artifact, changes: list[dict[str, Any]]) -> str:
+    """Return what the policies changed; of a method that decides in training, what they will."""
+    if "policies" not in selection.plan:
+        return ""
+    method = find_method(selection.plan["method"], selection.plan["parameters"])
+    if method.each_step:
+        return f"{', '.join(selection.plan['policies'])}: hold at every step of the training"
+    return told_policies(changes)
 
 
 def _places(storage: Storage, made: dict[str, Artifact]) -> dict[str, str]:

@@ -7,6 +7,7 @@ DROP TABLE staged_specials;
 DROP TABLE staged_histogram;
 DROP TABLE staged_attributes;
 DROP TABLE staged_reasons;
+DROP TABLE staged_policies;
 DROP TABLE staged_boundaries;
 DROP TABLE staged_values;
 DROP TABLE summaries;

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from sql.recording.artifacts import Committed
 from tokensieve.corpus import Float32s, Shard, read_shard, score_column
 from tokensieve.errors import DamagedError
+from tokensieve.selection import POLICY
 
-REASON = "reason"
+WORDS = ("reason", POLICY)
+"""Columns of words that statistics are made of."""
 _DECIDED = "decided"
 Columns = dict[str, NDArray[Any]]
 """By the names that they have in views, each over T."""
@@ -64,7 +66,7 @@ def said_of_tokens(steps: dict[str, Committed], number: int, shard: Shard) -> Co
 def read_lists(
     each: Committed, number: int, shard: Shard, names: list[str] | None = None
 ) -> Columns:
-    """Return the lists of numbers, and the reasons, of a shard: verified, and over its tokens."""
+    """Return the lists of numbers, and of WORDS, of a shard: verified, and over its tokens."""
     receipt = each.commit.receipts[number]
     wanted = names and ["sample_id", *names]
     table = each.artifact.read_table(receipt, "shards", columns=wanted)
@@ -84,7 +86,7 @@ def _checked_column(table: pa.Table, name: str, shard: Shard, place: str) -> NDA
 def _is_of_tokens(column: pa.Field) -> bool:
     if not types.is_list(column.type):
         return False
-    return column.name == REASON or bool(types.is_floating(column.type.value_type))
+    return column.name in WORDS or bool(types.is_floating(column.type.value_type))
 
 
 def final_weights(columns: Columns) -> Float32s:

@@ -25,6 +25,7 @@ _STATISTICS = (
     "record_influence_histogram",
     "record_attribute_stats",
     "record_reason_stats",
+    "record_policy_stats",
     "record_special_stats",
 )
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sql.recording.artifacts import Committed
 from sql.recording.reading import (
-    REASON,
+    WORDS,
     Columns,
     Decisions,
     final_weights,
@@ -26,11 +26,12 @@ from sql.recording.reading import (
 from sql.statements import run, run_given
 from tokensieve.corpus import Bools, Float32s, Float64s, Int32s, Shard, list_array
 from tokensieve.ranking import ordered
+from tokensieve.selection import POLICY
 
 _SUMS = ("bins", "token_ids", "histogram")
-_STAGED = (*_SUMS, "samples", "specials", "attributes", "reasons", "values")
+_STAGED = (*_SUMS, "samples", "specials", "attributes", "reasons", "policies", "values")
 _COMPARED = ("base_nll", "reference_nll")
-_ALWAYS = (*_COMPARED, REASON)
+_ALWAYS = (*_COMPARED, *WORDS)
 """Columns that statements name, whether or not the round has them."""
 _FINAL = "final_weight"
 _BIN_BITS = 17
@@ -64,9 +65,10 @@ def _stage_shard(
     for name in _SUMS:
         run(connection, f"stage_{name}")
     run(connection, "stage_specials", whole=whole)
-    numbers = [name for name in columns if name != REASON]
+    numbers = [name for name in columns if name not in WORDS]
     run_given(connection, "stage_attributes", tokens.select([*numbers, _FINAL]))
-    run_given(connection, "stage_reasons", tokens.select(["source", REASON]))
+    run_given(connection, "stage_reasons", tokens.select(["source", "reason"]))
+    run_given(connection, "stage_policies", tokens.select(["source", POLICY, _FINAL]))
 
 
 def _stage_values(connection: duckdb.DuckDBPyConnection, steps: dict[str, Committed]) -> None:
@@ -120,7 +122,7 @@ def _tokens_table(shard: Shard, columns: Columns) -> pa.Table:
         "bin": pa.array(_bins(influence_T)[response_T], mask=np.isnan(influence_T)[response_T]),
     }
     for name in dict.fromkeys([*_ALWAYS, *columns]):
-        type = pa.string() if name == REASON else pa.float32()
+        type = pa.string() if name in WORDS else pa.float32()
         table[name] = _of_response(columns.get(name), response_T, type)
     table[_FINAL] = _of_response(final_weights(columns), response_T, pa.float32())
     return pa.table(table)

@@ -147,6 +147,20 @@ CREATE TABLE reason_stats (
     PRIMARY KEY (run, round, source, reason)
 );
 
+-- How many response tokens each policy kept against the method, and dropped against it, where
+-- policies are set. A token is counted for the policy that changed it last, if it then weighs
+-- anything else than the method said. No row: a policy changed nothing, or the method decides at
+-- each step of a training, of which is only known what was kept.
+CREATE TABLE policy_stats (
+    run VARCHAR NOT NULL,
+    round INTEGER NOT NULL,
+    source VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,  -- as the settings name it
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens >= 0),
+    dropped_tokens BIGINT NOT NULL CHECK (dropped_tokens >= 0),
+    PRIMARY KEY (run, round, source, policy)
+);
+
 -- Means of every number that the models and the method gave to response tokens, over the tokens
 -- that have it. NULL: none has.
 CREATE TABLE attribute_stats (

@@ -61,3 +61,12 @@ def test_the_lines_of_the_terminal_and_the_table_of_the_ui_tell_the_reasons():
 
     assert "\n  reasons    not kept because: novelty 7\n" in str(summary)
     assert "\n| reasons | not kept because: novelty 7 |" in summary.markdown()
+
+
+def test_what_policies_changed_is_told_where_any_is_set():
+    told = "against the method eos kept 1,512: kept are 62.0 %, not 60.0 %"
+    summary = Summary("clean-1", STATS, [], [], {}, policies=told)
+
+    assert f"\n  policies   {told}\n" in str(summary)
+    assert f"\n| policies | {told} |" in summary.markdown()
+    assert "policies" not in facts()
