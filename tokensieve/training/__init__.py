@@ -21,7 +21,7 @@ Shapes: as in `forward` and `corpus`.
 """
 
 from tokensieve.training.data import TrainingData
-from tokensieve.training.evidence import StepMethod, StoredEvidence
+from tokensieve.training.evidence import StepMethod, StepPolicies, StoredEvidence
 from tokensieve.training.loop import Observer, train
 from tokensieve.training.publication import Place, train_artifact
 from tokensieve.training.ranks import ALONE, Ranks, shard_over_ranks
@@ -35,6 +35,7 @@ __all__ = [
     "Place",
     "Ranks",
     "StepMethod",
+    "StepPolicies",
     "StepRecord",
     "StoredEvidence",
     "Trainee",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tokensieve.corpus import Bools, Float32s, Int16s, Int64s, Samples, Shard
+from tokensieve.corpus import Bools, Float32s, Int8s, Int16s, Int64s, Samples, Shard
 from tokensieve.methods import Evidence, Method
-from tokensieve.settings import ScoringSettings, SelectionSettings
+from tokensieve.settings import PolicySettings, ScoringSettings, SelectionSettings
 from tokensieve.training.arrays import append, offsets_of, tokens_of
 
 
@@ -62,6 +62,15 @@ class StoredEvidence:
 
 
 @dataclass(frozen=True)
+class StepPolicies:
+    """What overrides a method at each step."""
+
+    settings: PolicySettings
+    guard_T: Int8s
+    """Which of `settings.protections` each token has, -1: none."""
+
+
+@dataclass(frozen=True)
 class StepMethod:
     """A method that has a say in the weights of each step."""
 
@@ -72,3 +81,5 @@ class StepMethod:
     """None: it weighs anew what the selection has decided."""
     attention_layer: int = ScoringSettings().attention_layer
     """Of the model in training, if the method looks at its attention."""
+    policies: StepPolicies | None = None
+    """Unset: what the method says at a step stands."""

@@ -5,13 +5,19 @@ selection's method looks at if it has a say in every step.
 from collections.abc import Iterator
 from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.corpus import Float32s, Shard, read_shard, score_column
 from tokensieve.evidence import EvidenceReader
 from tokensieve.methods import Method, deferred, find_method
-from tokensieve.settings import SelectionSettings
+from tokensieve.policies import PROTECTED
+from tokensieve.settings import PolicySettings, SelectionSettings
+from tokensieve.training.arrays import append
 from tokensieve.training.data import TrainingData
-from tokensieve.training.evidence import StepMethod, StoredEvidence
+from tokensieve.training.evidence import StepMethod, StepPolicies, StoredEvidence
 
 
 def read_training_data(model: Artifact) -> TrainingData:
@@ -50,7 +56,21 @@ def _step_method(corpus: Artifact, selection: Artifact) -> StepMethod | None:
     chosen = StepMethod(method, settings, evidence)
     if "attention_layer" in plan:
         chosen = replace(chosen, attention_layer=plan["attention_layer"])
+    if method.each_step and "policies" in plan:
+        chosen = replace(chosen, policies=_step_policies(selection))
     return chosen
+
+
+def _step_policies(selection: Artifact) -> StepPolicies:
+    """Return what overrides the method, with what the selection says is protected."""
+    settings = PolicySettings(**selection.plan["policies"])
+    names = pa.array(settings.protections, pa.string())
+    guard_T = np.zeros(0, np.int8)
+    for receipt in selection.required_commit().receipts:
+        table = selection.read_table(receipt, "shards", columns=[PROTECTED])
+        words = pc.list_flatten(table[PROTECTED]).cast(pa.string())
+        append(guard_T, pc.fill_null(pc.index_in(words, value_set=names), -1).to_numpy())
+    return StepPolicies(settings, guard_T)
 
 
 def _stored_evidence(corpus: Artifact, selection: Artifact, method: Method) -> StoredEvidence:

@@ -22,7 +22,9 @@ from tokensieve.corpus import Float32s, Int64s, Shard
 from tokensieve.errors import TokensieveError, shortened
 from tokensieve.methods import Evidence, Selector, Source
 from tokensieve.methods.method import CURRENT
+from tokensieve.policies import overridden
 from tokensieve.scoring import ShardScoring
+from tokensieve.selection import Decision
 from tokensieve.training.arrays import tokens_of
 from tokensieve.training.data import TrainingData
 from tokensieve.training.evidence import StepMethod, StoredEvidence
@@ -83,6 +85,7 @@ class StepSelection:
         self._data = data
         self._stored: StoredEvidence = chosen.evidence
         self._method, self._settings = chosen.method, chosen.settings
+        self._policies = chosen.policies
         self._scorer = scorer
         self.decided_T = np.full(len(data.input_ids_T), np.nan, dtype=np.float32)
         """The last weight of each token; NaN where it was no candidate, or not yet."""
@@ -95,14 +98,24 @@ class StepSelection:
         num_tokens = 0
         candidates = np.sort(samples[self._data.num_kept_N[samples] > 0])
         if len(candidates):
+            token_S = tokens_of(self._data.offsets_N1, candidates)
             evidence, num_tokens = self._evidence(candidates)
-            selector = Selector.of(self._method, self._settings, Source(lambda _: evidence, 1))
-            decision = selector.decide(evidence)
-            self.decided_T[tokens_of(self._data.offsets_N1, candidates)] = np.where(
+            decision = self._decision(evidence, token_S)
+            self.decided_T[token_S] = np.where(
                 np.isnan(decision.score_T), np.nan, decision.weight_T
             )
         weight_S = self.decided_T[tokens_of(self._data.offsets_N1, samples)]
         return np.nan_to_num(weight_S), num_tokens
+
+    def _decision(self, evidence: Evidence, token_S: Int64s) -> Decision:
+        """Return what the method decides on the samples, and the policies after it."""
+        selector = Selector.of(self._method, self._settings, Source(lambda _: evidence, 1))
+        decision = selector.decide(evidence)
+        if self._policies is None:
+            return decision
+        policies, guard_S = self._policies.settings, self._policies.guard_T[token_S]
+        offsets_N1 = evidence.shard.offsets_N1
+        return overridden(decision, offsets_N1, selector.rule, policies, guard_S)
 
     def _evidence(self, samples: Int64s) -> tuple[Evidence, int]:
         """Return what is known of the samples and what the model says of them, as one shard."""
