@@ -112,6 +112,7 @@ def _add_clean(commands: Any) -> None:
     flags.add_drop(command, trains=False)
     flags.add_given(command, "the better model that shows what is learnable")
     flags.add_selection(command, seed=True)
+    flags.add_policies(command)
     flags.add_cluster(command)
     _tell_settings(command, CleanSettings, "laptop.toml")
 
@@ -124,6 +125,7 @@ def _add_clean_drops(commands: Any) -> None:
     flags.add_corpus(command)
     flags.add_given(command, "the better model that shows what is learnable")
     flags.add_selection(command, seed=True)
+    flags.add_policies(command)
     flags.add_cluster(command)
     _tell_settings(command, CleanDropsSettings, "clean_drops.toml")
 
@@ -150,6 +152,7 @@ def _add_evolve(commands: Any) -> None:
     flags.add_rounds(command)
     flags.add_hardening(command)
     flags.add_selection(command, seed=False)
+    flags.add_policies(command)
     flags.add_training(command, seed=True)
     flags.add_cluster(command)
     _tell_settings(command, EvolveSettings, "evolve.toml")
@@ -161,6 +164,7 @@ def _add_compare(commands: Any) -> None:
     flags.add_run(command)
     flags.add_drop(command, trains=True)
     flags.add_comparison(command)
+    flags.add_policies(command)
     flags.add_given(command, "the better model; unset: the base after the warm-up")
     flags.add_evaluation(command)
     flags.add_rounds(command)
@@ -175,6 +179,7 @@ def _add_benchmark(commands: Any) -> None:
     flags.add_run(command)
     flags.add_drop(command, trains=True)
     flags.add_comparison(command)
+    flags.add_policies(command)
     purpose = "of the answers, into which noise is planted"
     command.add_argument(
         "--noise-rate", dest="noise_rate", type=float, metavar="SHARE", help=purpose

@@ -7,9 +7,10 @@ is in the settings file.
 import argparse
 import tomllib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from tokensieve.settings import S3Settings, Settings, checked
+from tokensieve.settings.policies import Protection
 
 _Settings = TypeVar("_Settings", bound=Settings)
 _NUMBERS: dict[str, type] = {"MINUTES": float, "N": int, "RATE": float, "SHARE": float}
@@ -139,6 +140,24 @@ def add_selection(command: argparse.ArgumentParser, seed: bool) -> None:
     _add_choice(group, "--scope", "selection.scope", ("dataset", "source", "sample"), purpose)
     if seed:
         _add(group, "--seed", "selection.seed", "N", "of methods that draw")
+
+
+def add_policies(command: argparse.ArgumentParser) -> None:
+    """Add what overrides the method, token by token."""
+    group = command.add_argument_group("what overrides the method")
+    group.add_argument(
+        "--protect",
+        dest="policies.protect",
+        action="append",
+        choices=get_args(Protection),
+        help="tokens that are never dropped; repeat the flag for more",
+    )
+    purpose = "tokens that overlap a match of it in a response are never dropped either"
+    _add(group, "--protect-pattern", "policies.protect_pattern", "REGEX", purpose)
+    purpose = "that each sample keeps at least; unset: none need be"
+    _add(group, "--min-kept-tokens", "policies.min_kept_tokens", "N", purpose)
+    purpose = "tokens on each side that outvote a lone one between them; unset: none do"
+    _add(group, "--smooth-spans", "policies.smooth_spans", "N", purpose)
 
 
 def add_training(command: argparse.ArgumentParser, seed: bool) -> None:

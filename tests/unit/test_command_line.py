@@ -178,3 +178,10 @@ def test_the_models_that_methods_look_at_arrive(command):
     here = Path.cwd()
     assert (settings.reference, settings.harmful) == (f"{here}/r", f"{here}/x")
     assert (settings.bottleneck, settings.external) == (f"{here}/y", f"{here}/n.parquet")
+
+
+def test_what_is_protected_is_named_flag_by_flag():
+    settings = settings_of("clean", "a.jsonl --base b --protect eos --protect numbers")
+
+    assert settings.files == (str(Path.cwd() / "a.jsonl"),)
+    assert settings.policies.protect == ("eos", "numbers")
