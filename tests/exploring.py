@@ -24,6 +24,7 @@ class Parsed(HTMLParser):
         self.text = ""
         self.rows: list[list[str]] = []
         """Of its tables, headings included: the text of each cell."""
+        self._is_in_cell = False
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -32,10 +33,15 @@ class Parsed(HTMLParser):
             self.rows.append([])
         elif tag in ("th", "td"):
             self.rows[-1].append("")
+            self._is_in_cell = True
+
+    def handle_endtag(self, tag):
+        if tag in ("th", "td"):
+            self._is_in_cell = False
 
     def handle_data(self, data):
         self.text += data
-        if self.rows and self.rows[-1]:
+        if self._is_in_cell:
             self.rows[-1][-1] += data.strip()
 
     def links(self, page: str) -> list[str]:
