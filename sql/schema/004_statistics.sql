@@ -7,10 +7,10 @@
 CREATE TABLE round_stats (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
-    read_rows BIGINT NOT NULL,
-    quarantined_rows BIGINT NOT NULL,
+    read_rows BIGINT NOT NULL,  -- of the files
+    quarantined_rows BIGINT NOT NULL,  -- bad, and kept apart
     skipped_rows BIGINT NOT NULL,  -- duplicates included
-    samples BIGINT NOT NULL,
+    samples BIGINT NOT NULL,  -- of the corpus
     empty_samples BIGINT NOT NULL,  -- with no kept token
     train_samples BIGINT NOT NULL,  -- in the training view
     tokens BIGINT NOT NULL,  -- prompts and templates included
@@ -18,7 +18,7 @@ CREATE TABLE round_stats (
     candidate_tokens BIGINT,  -- decided on at each step of the training; NULL: there was no such
     kept_tokens BIGINT NOT NULL,
     unlearned_tokens BIGINT NOT NULL,  -- weight < 0
-    dropped_tokens BIGINT NOT NULL,
+    dropped_tokens BIGINT NOT NULL,  -- weight 0
     unscorable_tokens BIGINT NOT NULL,  -- took no part in the selection
     influence_tokens BIGINT NOT NULL,  -- with an influence
     non_finite_tokens BIGINT NOT NULL,  -- scores of base and reference that were not finite
@@ -45,6 +45,7 @@ CREATE TABLE round_stats (
     CHECK (train_samples <= samples)
 );
 
+-- The same by source, as the rows name it.
 CREATE TABLE source_stats (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
@@ -67,6 +68,7 @@ CREATE TABLE source_stats (
     PRIMARY KEY (run, round, source)
 );
 
+-- The same by turn: the first exchange of the conversations, the second, and so on.
 CREATE TABLE turn_stats (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
@@ -89,6 +91,7 @@ CREATE TABLE turn_stats (
     PRIMARY KEY (run, round, turn)
 );
 
+-- The same by vocabulary token, over the responses.
 CREATE TABLE token_stats (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
@@ -100,6 +103,7 @@ CREATE TABLE token_stats (
     PRIMARY KEY (run, round, token_id)
 );
 
+-- The same by sample.
 CREATE TABLE sample_stats (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
@@ -114,12 +118,12 @@ CREATE TABLE sample_stats (
     PRIMARY KEY (run, round, sample_id)
 );
 
--- Bins of 0.25 nats: lower_nats <= influence < lower_nats + 0.25. Empty bins are left out.
+-- How the influences are distributed, in bins of 0.25 nats. Empty bins are left out.
 CREATE TABLE influence_histogram (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
     source VARCHAR NOT NULL,
-    lower_nats DOUBLE NOT NULL,
+    lower_nats DOUBLE NOT NULL,  -- lower_nats <= influence < lower_nats + 0.25
     influence_tokens BIGINT NOT NULL,
     kept_tokens BIGINT NOT NULL CHECK (kept_tokens <= influence_tokens),
     PRIMARY KEY (run, round, source, lower_nats)
@@ -143,7 +147,7 @@ CREATE TABLE reason_stats (
     round INTEGER NOT NULL,
     source VARCHAR NOT NULL,
     reason VARCHAR NOT NULL,  -- as the selection names it
-    tokens BIGINT NOT NULL CHECK (tokens > 0),
+    tokens BIGINT NOT NULL CHECK (tokens > 0),  -- not kept for it
     PRIMARY KEY (run, round, source, reason)
 );
 
@@ -156,8 +160,8 @@ CREATE TABLE policy_stats (
     round INTEGER NOT NULL,
     source VARCHAR NOT NULL,
     policy VARCHAR NOT NULL,  -- as the settings name it
-    kept_tokens BIGINT NOT NULL CHECK (kept_tokens >= 0),
-    dropped_tokens BIGINT NOT NULL CHECK (dropped_tokens >= 0),
+    kept_tokens BIGINT NOT NULL CHECK (kept_tokens >= 0),  -- against the method
+    dropped_tokens BIGINT NOT NULL CHECK (dropped_tokens >= 0),  -- against the method
     PRIMARY KEY (run, round, source, policy)
 );
 
@@ -168,8 +172,8 @@ CREATE TABLE attribute_stats (
     round INTEGER NOT NULL,
     attribute VARCHAR NOT NULL,  -- a column of the tokens view
     tokens BIGINT NOT NULL,  -- that have it
-    mean DOUBLE,
-    kept_mean DOUBLE,
+    mean DOUBLE,  -- over all of them
+    kept_mean DOUBLE,  -- over those with a weight above 0
     dropped_mean DOUBLE,  -- weight 0: dropped, or unscorable
     unlearned_mean DOUBLE,  -- weight < 0
     PRIMARY KEY (run, round, attribute)
@@ -181,10 +185,10 @@ CREATE TABLE overlap_stats (
     run VARCHAR NOT NULL,
     round INTEGER NOT NULL,
     source VARCHAR,  -- NULL: all together
-    shared_tokens BIGINT NOT NULL,
-    kept_before BIGINT NOT NULL CHECK (kept_before <= shared_tokens),
-    kept_now BIGINT NOT NULL CHECK (kept_now <= shared_tokens),
-    kept_both BIGINT NOT NULL CHECK (kept_both <= least(kept_before, kept_now)),
+    shared_tokens BIGINT NOT NULL,  -- of responses that both rounds have
+    kept_before BIGINT NOT NULL CHECK (kept_before <= shared_tokens),  -- by the round before
+    kept_now BIGINT NOT NULL CHECK (kept_now <= shared_tokens),  -- by this one
+    kept_both BIGINT NOT NULL CHECK (kept_both <= least(kept_before, kept_now)),  -- by both
     overlap DOUBLE,  -- kept_both / tokens kept in either round; NULL: none is
     UNIQUE (run, round, source)
 );

@@ -3,7 +3,7 @@
 CREATE OR REPLACE VIEW quarantine AS
 SELECT
     run_corpora.run,
-    run_corpora.role,
+    run_corpora.role,  -- of the corpus in the run: drop, warmup, holdout or harmful
     rejected.*
 FROM query_table($views) AS rejected
 INNER JOIN run_corpora ON rejected.corpus = run_corpora.corpus;
