@@ -28,6 +28,7 @@ def read_findings(storage: Storage, run_name: str, round: int) -> Findings | Non
         stats = rows(run(connection, "summarise_round", **of_round))
         if not stats:
             return None
+        policies = rows(run(connection, "list_policies", run=run_name))
         [asked] = rows(run(connection, "describe_run", run=run_name))
 
         def found(query: str, **more: Value) -> list[Row]:
@@ -45,7 +46,7 @@ def read_findings(storage: Storage, run_name: str, round: int) -> Findings | Non
             score_bins=_score_bins(connection, of_round),
             telling_tokens=found("list_telling_tokens", most=TELLING_TOKENS),
             reasons=found("list_reasons"),
-            policies=[],
+            policies=[row for row in policies if row["round"] == round],
             rejected=rows(run(connection, "list_rejected", run=run_name)),
             rounds=rows(run(connection, "summarise_rounds", run=run_name)),
             costs=rows(run(connection, "list_step_costs", run=run_name)),

@@ -1,5 +1,7 @@
 """A run of two rounds to report, small enough to count by hand, and hostile text for it."""
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from sql.index import update_index
@@ -35,30 +37,36 @@ HOSTILE = (
     "<script>alert(1)</script>",
     "</script><img src=x onerror=alert(2)>",
     '" onmouseover="alert(3)',
+    "{{ 7 * 7 }}{% include 'x' %}",
     "\u202egnp.exe",
     "\x1b[31mred\x1b]0;title\x07",
     "nul\x00nul",
     "--><svg/onload=alert(4)>",
-    "{{ 7 * 7 }}{% include 'x' %}",
 )
-HOSTILE_VOCABULARY = pa.table(
-    {"token_id": pa.array(range(8), pa.int32()), "text": list(HOSTILE), "special": [False] * 8}
-)
+
+
+def vocabulary_of(texts: Sequence[str]) -> pa.Table:
+    """Return a vocabulary of these eight texts."""
+    columns = {"token_id": pa.array(range(8), pa.int32()), "text": list(texts)}
+    return pa.table(columns | {"special": [False] * 8})
 
 
 def finish_reported_run(
-    storage: LocalStorage, name: str = "tiny-1", samples: tuple[Sample, ...] = (A, B, C)
+    storage: LocalStorage,
+    name: str = "tiny-1",
+    samples: tuple[Sample, ...] = (A, B, C),
+    file: str = "a.jsonl",
 ) -> None:
     """Finish two rounds over the samples, of 5 and of 5 kept tokens, and bring the index up."""
     corpus = make_corpus(storage, [samples], rejected=REJECTED)
+    inputs = [{"name": file, "num_bytes": 1, "sha256": "0" * 64}]
     scores = {
         "base": make_scores(corpus, "base", BASE),
         "reference": make_scores(corpus, "reference", REFERENCE),
     }
     Timing(seconds=2.0, tokens=11).publish(scores["base"])
-    run = begin_run(
-        storage, name, flow="evolve", corpora={"drop": corpus.id}, num_rounds=2, models={}
-    )
+    corpora = {"drop": corpus.id}
+    run = begin_run(storage, name, flow="evolve", corpora=corpora, num_rounds=2, inputs=inputs)
     for number, kept in enumerate(KEPT):
         selection = make_selection(
             corpus, [kept], scores=scores, attributes={"score": [SCORES]}, reasons=[REASONS]

@@ -260,7 +260,7 @@ def test_numbers_are_written_as_people_read_them():
         *("0.0\u00a0s", "119.0\u00a0s", "10.0\u00a0min", "2.5\u00a0h")
     ]
     assert [wording.size(each) for each in (999, 1500, 2_500_000)] == [
-        *("999\u00a0bytes", "1.5\u00a0kB", "2.5\u00a0MB")
+        *("999\u00a0B", "1.5\u00a0kB", "2.5\u00a0MB")
     ]
     assert [wording.places(bin) for bin in (0, 1, 11)] == ["1", f"2{DASH}3", f"2,048{DASH}4,095"]
     assert wording.signed_count(-1200) == f"{MINUS}1,200"

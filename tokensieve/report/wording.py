@@ -34,11 +34,11 @@ def seconds(value: float | None) -> str:
 
 
 def size(num_bytes: int) -> str:
-    """Return a size in bytes, kB, MB or GB."""
+    """Return a size in B, kB, MB or GB."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if num_bytes >= factor:
             return f"{num_bytes / factor:,.1f}{_SPACE}{unit}"
-    return f"{num_bytes}{_SPACE}bytes"
+    return f"{num_bytes}{_SPACE}B"
 
 
 def name(text: str) -> str:
