@@ -106,8 +106,8 @@ def test_templates_in_users_data_are_text(hostile_page):
 def test_only_the_styles_and_the_script_of_the_page_are_allowed(hostile_page):
     [style] = re.findall(r"<style>(.*?)</style>", hostile_page, re.DOTALL)
     [script] = re.findall(r"<script>(.*?)</script>", hostile_page, re.DOTALL)
-    changed = {"policy": "digits", "kept_tokens": 1234, "dropped_tokens": 5}
-    policies = [changed | {"kept_by_method": 0.5}]
+    policies = [
+        attributes["content"]
         for tag, attributes in Parsed(hostile_page).tags
         if attributes.get("http-equiv") == "Content-Security-Policy"
     ]
@@ -262,9 +262,8 @@ def test_paper_is_dark_where_that_is_preferred_and_print_shows_no_controls(shown
 
 def test_what_policies_and_alarms_say_is_shown_where_there_is_any(harmless, harmless_page):
     report = make_report(harmless, "tiny-1", None, None, 0)
-    policies = [
-        {"policy": "digits", "kept_tokens": 1234, "dropped_tokens": 5, "kept_by_method": 0.5}
-    ]
+    changed = {"policy": "digits", "kept_tokens": 1234, "dropped_tokens": 5}
+    policies = [changed | {"kept_by_method": 0.5}]
     findings = replace(report.findings, policies=policies)
     page = report_page(replace(report, findings=findings, alarms=("kept 10 % & falls",))).decode()
     said = " ".join(" ".join(Parsed(page).texts).split())
