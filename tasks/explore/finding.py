@@ -53,9 +53,12 @@ def find_runs(index: Index, asked: Asked) -> Found:
 
 
 def find_round(index: Index, asked: Asked) -> Found:
-    """Return what a round found, source by source, and why tokens were not kept."""
+    """Return what a round found, source by source, why tokens were not kept, and what policies
+    changed."""
     found = _place(index, asked)
+    policies = index.rows("list_policies", run=found["at"]["run"])
     return found | {
+        "policies": [row for row in policies if row["round"] == found["at"]["round"]],
         "sources": index.rows("list_sources", **found["at"]),
         "reasons": index.rows("list_reasons", **found["at"]),
     }
