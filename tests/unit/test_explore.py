@@ -10,10 +10,12 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from sql.index import update_index
 from tasks.explore import app, finding, questions, waiting
 from tasks.explore.guard import MAX_BODY
 from tasks.explore.server import explore
 from tests.exploring import ROOT, TOKEN, Parsed, parsed, serving
+from tests.tiny_questions import make_workspace
 from tests.tiny_reports import HOSTILE, finish_reported_run, vocabulary_of
 from tests.tiny_workspace import Sample
 from tokensieve.errors import SettingsError
@@ -239,6 +241,51 @@ def test_two_rounds_of_a_sample_stand_beside_each_other(client):
 )
 def test_what_cannot_be_shown_is_said_with_a_reason(client, page, status, reason):
     assert reason in parsed(client.get(page), status).text
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory):
+    """Pages of a workspace with rounds of every kind."""
+    storage = LocalStorage(tmp_path_factory.mktemp("varied"))
+    make_workspace(storage)
+    update_index(storage)
+    with serving(storage) as client:
+        yield client
+
+
+def test_every_kind_of_round_is_shown_on_every_page(varied):
+    runs = parsed(varied.get(""))
+    rounds = [
+        each["value"]
+        for tag, each in parsed(varied.get(runs.links("round")[0])).tags
+        if tag == "option"
+    ]
+
+    assert rounds == ["evolve-1:0", "evolve-1:1", "first:0", "online-1:0", "online-1:1", "second:0"]
+    for at in rounds:
+        for page in ("round", "samples", "tokens"):
+            assert parsed(varied.get(page, params={"at": at})).rows, (page, at)
+        for sample in parsed(varied.get("samples", params={"at": at})).links("sample"):
+            assert "kept" in parsed(varied.get(sample)).text
+
+
+def test_a_run_that_has_arms_and_no_round_is_told_of_and_leads_nowhere(varied):
+    page = parsed(varied.get(""))
+
+    assert [row[:3] for row in page.rows if row[0] == "compare-1"] == [
+        ["compare-1", "compare", "0"]
+    ]
+    assert not [each for each in page.links("round") if "compare-1" in each]
+
+
+def test_what_policies_changed_stands_under_the_round(varied):
+    page = parsed(varied.get("round?at=second:0"))
+
+    assert page.rows[-3:] == [
+        ["policy", "tokens kept", "tokens dropped"],
+        ["ends", "2", "0"],
+        ["spans", "1", "1"],
+    ]
 
 
 def test_an_empty_workspace_says_what_to_do_and_shows_the_first_round_when_it_is_there(tmp_path):
