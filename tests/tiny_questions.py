@@ -21,6 +21,7 @@ REFERENCE = [[0.5, 2.0, 1.0, 4.5, 1.0], [1.0, 7.0, 0.25]]
 FIRST = [[1, 0, 1, 0, 0], [1, 0, 1]]
 SECOND = [[1, 1, 0, 0, 1], [1, 1, 0]]
 REASONS = [["", "", "noise", "echo", ""], ["", "", "noise"]]
+POLICIES = [["", "spans", "", "", "ends"], ["", "ends", "spans"]]
 REJECTED = [
     {"outcome": "quarantined", "source": "web", "reason": "no_answer", "line": line}
     for line in (7, 9)
@@ -38,7 +39,7 @@ def make_workspace(storage: LocalStorage) -> None:
         "reference": make_scores(corpus, "reference", REFERENCE),
     }
     _clean(storage, "first", corpus, scores, make_selection(corpus, FIRST, scores=scores), 2.0)
-    second = make_selection(corpus, SECOND, scores=scores, reasons=REASONS)
+    second = make_selection(corpus, SECOND, scores=scores, reasons=REASONS, policies=POLICIES)
     _clean(storage, "second", corpus, scores, second, 1.0)
     run, evolved = begin_evolving_run(storage)
     finish_first_round(run, evolved)

@@ -11,7 +11,7 @@ from tokensieve.artifact import Artifact, Commit
 from tokensieve.corpus import Float32s, Shard, read_shard, scores_table
 from tokensieve.ingest.quarantine import REJECTED_SCHEMA
 from tokensieve.runs import Round, Run
-from tokensieve.selection import Decision, selection_tables
+from tokensieve.selection import POLICY, Decision, Words, selection_tables
 from tokensieve.storage import LocalStorage
 
 VOCABULARY = pa.table(
@@ -96,12 +96,13 @@ def make_selection(
     keep_empty: bool = False,
     attributes: Mapping[str, Sequence[Sequence[float]]] | None = None,
     reasons: Sequence[Sequence[str]] | None = None,
+    policies: Sequence[Sequence[str]] | None = None,
 ) -> Artifact:
     """Return a committed selection: weights of all response tokens, shard by shard.
 
-    `attributes` are like the weights, `reasons` too: "" where nothing is to be said.
+    `attributes` are like the weights, `reasons` and `policies` too: "" where nothing is to be said.
     """
-    content = repr([weights, unscorable, attributes, reasons])
+    content = repr([weights, unscorable, attributes, reasons, policies])
     plan = {"corpus": corpus.id, "num_shards": len(weights), "content": content}
     plan |= {"keep_empty": keep_empty, "method": "full", "parameters": {}}
     plan |= {"keep": None, "scope": None}
@@ -118,6 +119,7 @@ def make_selection(
             weight_T=np.nan_to_num(_along(shard, values)),
             attributes={n: _along(shard, each[number]) for n, each in (attributes or {}).items()},
             **(_reasons(shard, reasons[number]) if reasons else {}),
+            words={POLICY: _words(shard, policies[number])} if policies else {},
         )
         tables, counts = selection_tables(shard, decision, keep_empty)
         selection.publish(number, tables, counts)
@@ -133,10 +135,16 @@ def _along(shard: Shard, values: Sequence[float]) -> Float32s:
 
 
 def _reasons(shard: Shard, reasons: Sequence[str]) -> dict[str, Any]:
-    names = ("", *sorted({reason for reason in reasons if reason}))
-    reason_T = np.full(len(shard.input_ids_T), -1, dtype=np.int64)
-    reason_T[shard.response_T] = [names.index(reason) or -1 for reason in reasons]
-    return {"reason_T": reason_T, "reasons": names}
+    words = _words(shard, reasons)
+    return {"reason_T": words.code_T, "reasons": words.names}
+
+
+def _words(shard: Shard, words: Sequence[str]) -> Words:
+    """Return the words of the response tokens over all tokens, none in the prompts."""
+    names = ("", *sorted({word for word in words if word}))
+    code_T = np.full(len(shard.input_ids_T), -1, dtype=np.int64)
+    code_T[shard.response_T] = [names.index(word) or -1 for word in words]
+    return Words(code_T, names)
 
 
 @dataclass(frozen=True)

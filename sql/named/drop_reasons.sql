@@ -4,7 +4,7 @@ SELECT
     reasons.reason,
     sum(reasons.tokens)::BIGINT AS lost_tokens,
     lost_tokens / any_value(stats.response_tokens) AS lost_share,
-    arg_max(reasons.source, reasons.tokens) AS most_in_source
+    first(reasons.source ORDER BY reasons.tokens DESC, reasons.source ASC) AS most_in_source
 FROM reason_stats AS reasons
 INNER JOIN round_stats AS stats ON reasons.run = stats.run AND reasons.round = stats.round
 WHERE reasons.run = $run AND reasons.round = $round

@@ -201,6 +201,14 @@ def test_reasons_are_shares_of_the_response_tokens(storage):
     ]
 
 
+def test_policies_are_counted_for_and_against(storage):
+    assert answer(storage, "policies", run="second") == [
+        ("ends", 2, 2, 0, 0.25, 0.0, "web"),
+        ("spans", 2, 1, 1, 0.125, 0.125, "web"),
+    ]
+    assert answer(storage, "policies") == []
+
+
 def test_signals_are_compared_over_the_kept_and_the_dropped(storage):
     found = {name: numbers for name, *numbers in answer(storage, "signals")}
 
