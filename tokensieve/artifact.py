@@ -30,7 +30,7 @@ from tokensieve.documents import Document, canonical_json, content_id, parsed, s
 from tokensieve.errors import ConflictError, DamagedError, shortened
 from tokensieve.storage import Storage, file_sha256, sha256_hex
 
-CODE_VERSION = 3
+CODE_VERSION = 4
 """Raised when the same plan would give other numbers or another file format."""
 
 KINDS = ("corpora", "scores", "selections", "models", "evaluations")

@@ -2,20 +2,35 @@
 hold.
 """
 
-from types import SimpleNamespace
-
 import pytest
 
-from tests.drops import write_drop
-from tests.tiny_models import build_tiny_model
-from tokensieve.artifact import Artifact
+from tests.tiny_plans import commit_corpus, commit_model, end_round, make_inputs
+from tokensieve.artifact import CODE_VERSION, Artifact
 from tokensieve.errors import SettingsError
 from tokensieve.methods import find_method
 from tokensieve.models import ModelPlace
-from tokensieve.planning import plan_clean
+from tokensieve.planning import (
+    evolve_settings,
+    next_harden_round,
+    next_round,
+    plan_arm_evidence,
+    plan_arms,
+    plan_clean,
+    plan_compare,
+    plan_evolve,
+    plan_harden,
+    plan_warmup,
+)
 from tokensieve.planning.policies import check_policies, with_policies
 from tokensieve.planning.steps import selection_step
-from tokensieve.settings import CleanSettings, PolicySettings, S3Settings, SelectionSettings
+from tokensieve.settings import (
+    CleanSettings,
+    CompareSettings,
+    EvolveSettings,
+    PolicySettings,
+    S3Settings,
+    SelectionSettings,
+)
 from tokensieve.storage import LocalStorage
 
 EVERYTHING = {
@@ -28,13 +43,7 @@ EVERYTHING = {
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory):
-    directory = tmp_path_factory.mktemp("given")
-    return SimpleNamespace(
-        base=str(build_tiny_model(directory / "base", seed=1, hidden=16)),
-        reference=str(build_tiny_model(directory / "reference", seed=2, hidden=16)),
-        drop=str(write_drop(directory / "drop.jsonl", num_rows=3)),
-        workspace=str(directory / "workspace"),
-    )
+    return make_inputs(tmp_path_factory.mktemp("given"))
 
 
 def planned(given, method="fixed-model", **policies):
@@ -43,7 +52,7 @@ def planned(given, method="fixed-model", **policies):
             files=(given.drop,),
             base=given.base,
             reference=given.reference,
-            workspace=given.workspace,
+            workspace=str(given.directory / "workspace"),
             corpus={"template": "tulu"},
             selection={"method": method},
             policies=policies,
@@ -62,11 +71,23 @@ def step_of(tmp_path, **policies):
     return with_policies(step, PolicySettings(**policies), place)
 
 
-def test_without_policies_a_selection_is_called_what_it_was_before_there_were_any(tmp_path):
+def test_without_policies_a_selection_has_the_plan_that_it_had_before_there_were_any(tmp_path):
     step = step_of(tmp_path)
 
-    assert step.artifact.id == "468a944e58557fa3"
-    assert (step.overriding, "policies" in step.artifact.plan) == (None, False)
+    assert step.overriding is None
+    assert step.artifact.plan == {
+        "kind": "selections",
+        "code": CODE_VERSION,
+        "num_shards": 2,
+        "corpus": step.corpus.id,
+        "scores": {role: artifact.id for role, artifact in step.scores.items()},
+        "method": "fixed-model",
+        "parameters": {},
+        "keep": 0.5,
+        "scope": "dataset",
+        "seed": None,
+        "keep_empty": False,
+    }
 
 
 def test_every_policy_changes_the_name_of_the_selection(tmp_path):
@@ -127,3 +148,72 @@ def test_a_pattern_that_would_hang_is_refused_before_the_work(given, monkeypatch
 
     with pytest.raises(SettingsError, match=r"policies\.protect_pattern: '\(x\+x\+\)\+y' takes"):
         planned(given, protect_pattern="(x+x+)+y")
+
+
+def shared(given, workspace):
+    """Return what the settings of every run with rounds or arms have here."""
+    return {
+        "files": (given.drop,),
+        "base": given.base,
+        "workspace": str(workspace),
+        "corpus": {"template": "tulu"},
+        "rounds": {"rounds": 1},
+        "policies": {"protect": ("eos",)},
+    }
+
+
+def prepared(plan):
+    plan.declare()
+    for step in plan.corpora.values():
+        commit_corpus(step)
+    return plan
+
+
+def set_in(selection):
+    return selection.artifact.plan.get("policies"), selection.overriding is not None
+
+
+def test_the_rounds_of_an_evolving_reference_have_them_and_the_warm_up_keeps_all(given, tmp_path):
+    plan = prepared(plan_evolve(EvolveSettings(**shared(given, tmp_path)), on_gpu=False))
+
+    assert set_in(end_round(plan).selection) == (None, False)
+    assert set_in(next_round(plan).selection) == ({"protect": ["eos"]}, True)
+    assert plan.run.settings["policies"] == {"protect": ["eos"]}
+
+
+def test_the_rounds_of_a_harmful_model_have_them(given, tmp_path):
+    values = shared(given, tmp_path) | {
+        "reference": given.reference,
+        "harmful_data": (given.warmup,),
+        "selection": {"method": "toss"},
+    }
+    plan = prepared(plan_harden(EvolveSettings(**values), on_gpu=False))
+    first = next_harden_round(plan)
+    first.declare(plan.run)
+    commit_model(first.retraining.training.artifact, given.base, "harmful")
+    plan.run.finish_round(plan.storage, first.round)
+
+    assert set_in(first.selection) == (None, False)
+    assert set_in(next_harden_round(plan).selection) == ({"protect": ["eos"]}, True)
+    assert plan.run.settings["policies"] == {"protect": ["eos"]}
+
+
+def test_every_arm_of_a_comparison_has_them_but_the_one_that_keeps_all(given, tmp_path):
+    values = shared(given, tmp_path) | {
+        "holdout": (given.holdout,),
+        "reference": given.reference,
+        "arms": ("full", "random", "rho", "self-evolving"),
+        "seeds": (3,),
+    }
+    plan = prepared(plan_compare(CompareSettings(**values), on_gpu=False))
+
+    arms = plan_arms(plan, plan_arm_evidence(plan, plan_warmup(plan)))
+
+    protected = ({"protect": ["eos"]}, True)
+    assert {each.arm: set_in(each.selection) for each in arms} == {
+        "full": (None, False),
+        "random": protected,
+        "rho": protected,
+    }
+    assert evolve_settings(plan, 3).policies == plan.settings.policies
+    assert plan.run.settings["policies"] == {"protect": ["eos"]}
