@@ -196,7 +196,7 @@ def test_arms_are_those_of_the_last_comparison(storage):
 
 def test_reasons_are_shares_of_the_response_tokens(storage):
     assert answer(storage, "drop_reasons", run="second") == [
-        ("noise", 2, 0.25, "wiki"),
+        ("noise", 2, 0.25, "web"),
         ("echo", 1, 0.125, "web"),
     ]
 
