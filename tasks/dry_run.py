@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from transformers.utils import logging as transformers_logging
 
 from ray_cluster.cluster import connect, uses_gpu
 from tokensieve.addresses import is_address
@@ -81,20 +82,29 @@ def _costs(plan: CleanPlan, shard: Shard, tokens: int) -> dict[str, str]:
     cluster = connect(plan.settings.cluster)
     measured = _measured(plan, shard, cluster.gpus_per_worker)
     todo = [step.role for step in plan.evidence.scorings if step.artifact.committed() is None]
-    seconds = tokens * measured.seconds_per_token * len(todo) / cluster.num_workers
     return {
         "speed": f"{1 / measured.seconds_per_token:,.0f} tokens/s with the base model, one worker",
-        "time": f"about {_duration(seconds)} to score {tokens:,} tokens with "
-        f"{' and '.join(todo) or 'nothing: scored before'} on {cluster.num_workers} workers",
+        "time": _time(tokens, todo, measured.seconds_per_token, cluster.num_workers),
         "memory": f"about {measured.peak_gib:.1f} GiB a worker",
         "disk": f"about {_size(tokens * measured.bytes_per_token)}{_room(str(plan.storage))}",
     }
+
+
+def _time(tokens: int, todo: list[str], seconds_per_token: float, num_workers: int) -> str:
+    if not todo:
+        return "seconds: these models have scored this corpus before"
+    seconds = tokens * seconds_per_token * len(todo) / num_workers
+    return (
+        f"about {_duration(seconds)} to score {tokens:,} tokens with {' and '.join(todo)} "
+        f"on {num_workers} workers"
+    )
 
 
 def _measured(plan: CleanPlan, shard: Shard, num_gpus: float) -> Measured:
     """Return what the first samples of the shard take, after one pass to warm up."""
     model = plan.models["base"]
     part = _head(shard, SAMPLE_TOKENS)
+    transformers_logging.disable_progress_bar()
     loaded = load_model(model.path, model.dtype, num_gpus)
     scoring, names = plan.settings.scoring, plan.evidence.scorings[0].columns
     score_shard(loaded, _head(shard, 512), scoring, names, lambda tokens: None)
