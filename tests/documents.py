@@ -12,8 +12,9 @@ _BLOCK = re.compile(
     r"(?:^<!-- (?P<note>[^>]*) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
-_FILE = re.compile(r"# ([\w./-]+\.(?:py|toml|sql))\n")
+_FILE = re.compile(r"(?:#|--) ([\w./-]+\.(?:py|toml|sql))\n")
 _LOOP = re.compile(r"^(?:for|until|while|if) ", re.MULTILINE)
+_VARYING = re.compile(r"-?\b[0-9a-f]{8,64}\b|[-+]?\d[\d,.:]*(?:e[-+]\d+)?")
 _JOINS = {"|", ">", ">>", "<", "&", "&&", "||", ";"}
 
 
@@ -91,3 +92,26 @@ def _logical_lines(text: str) -> list[str]:
 
 def _end(words: list[str]) -> int:
     return next((n for n, word in enumerate(words) if word in _JOINS), len(words))
+
+
+def missing(shown: str, said: str) -> list[str]:
+    """Return the lines that a document shows and no command has printed.
+
+    Figures, ids and the order of rows, which is that of figures, may differ; `…` stands for
+    whatever there is.
+    """
+    printed = [_stable(line) for line in said.splitlines()]
+    return [
+        line
+        for line in map(_stable, shown.splitlines())
+        if not any(re.fullmatch(_pattern(line), each) for each in printed)
+    ]
+
+
+def _stable(line: str) -> str:
+    """Return what of a line is the same on every machine and for every corpus."""
+    return re.sub(r"\s+", " ", _VARYING.sub("0", line)).strip()
+
+
+def _pattern(line: str) -> str:
+    return ".*".join(map(re.escape, line.split("…")))

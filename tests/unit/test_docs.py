@@ -18,6 +18,7 @@ from tokensieve.methods.method import CURRENT
 from tokensieve.settings import CleanSettings
 
 METHODS = (ROOT / "docs/methods.md").read_text()
+DIFFERENCE = re.compile(r"([-+]\d\.\d{2,4}) \+- (\d\.\d{2,4})")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 BEYOND_A_SHARE = {"test": "what passes a test, whatever share", "weight": "all, by weight"}
 
@@ -138,6 +139,28 @@ def test_the_information_gain_of_items_is_a_file_of_numbers(tmp_path, monkeypatc
         found = external.along(sample_id, np.ones(len(gain), dtype=bool))
         np.testing.assert_allclose(found, gain, atol=1e-7)
         assert found[1] == 0  # exactly: the rule `positive` depends on it
+
+
+def test_the_index_of_the_documents_has_each():
+    listed = LINK.findall((ROOT / "docs/README.md").read_text())
+
+    pages = {document.removeprefix("docs/") for document in DOCUMENTS[1:]}
+    assert pages - {"README.md"} <= set(listed)
+
+
+def differences(method, text):
+    """Return each `difference +- interval` in the rows of a method, as a pair of two digits."""
+    rows = re.findall(rf"^\| \W*{method}\W* \|.*", text, re.MULTILINE)
+    found = [each for row in rows for each in DIFFERENCE.findall(row)]
+    return [(f"{float(value):+.2f}", f"{float(half):.2f}") for value, half in found]
+
+
+@pytest.mark.parametrize("method", [*(each.name for each in method_facts()), "self-evolving"])
+def test_the_figures_by_which_a_method_is_chosen_were_measured(method):
+    shown = differences(method, (ROOT / "docs/choosing.md").read_text())
+    measured = differences(method, (ROOT / "docs/results.md").read_text())
+
+    assert set(shown) <= set(measured)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
