@@ -90,7 +90,7 @@ class Explorer:
     async def _answer(self, request: Request) -> Response:
         """Return the box with an answer, or with what is wrong with the question."""
         body = await request.body()
-        fields = parse_qs(body.decode(errors="replace"), max_num_fields=4)
+        fields = parse_qs(body.decode(errors="replace"))
         statement = fields.get("statement", [""])[-1].replace("\r\n", "\n")
         try:
             found = await self._questions.ask(

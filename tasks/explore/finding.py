@@ -115,7 +115,7 @@ def find_tokens(index: Index, asked: Asked) -> Found:
 def find_occurrences(index: Index, asked: Asked) -> Found:
     """Return a page of the places of a vocabulary token, each with the text around it."""
     found = _place(index, asked)
-    token_id, source = asked.number("token"), asked.text("source")
+    token_id, source = asked.number("token_id"), asked.text("source")
     weight, rank, sample, position = asked.after(float, float, str, int)
     places = index.rows(
         "list_occurrences",

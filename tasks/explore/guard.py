@@ -7,11 +7,9 @@ if it asks for more than a page, to come from one of ours.
 """
 
 import secrets
-from collections.abc import Mapping
-from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -66,7 +64,7 @@ class Guard:
         """Return why the request is not let in, or None if the token is all that may be missing."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
-        if len(hosts) != 1 or hosts[0].rpartition(":")[0] not in _HOSTS:
+        if len(hosts) != 1 or hosts[0].partition(":")[0] not in _HOSTS:
             return _refused("This address is not one of this page. Use the one in the terminal.")
         if scope["method"] not in _METHODS:
             return _refused("Only GET, HEAD and POST are known here.", 405)
@@ -76,11 +74,11 @@ class Guard:
 
     def _admission(self, scope: Scope) -> Response | None:
         """Return a way in for who brings the token, None for who is in, else a refusal."""
-        given = parse_qs(scope["query_string"].decode("latin-1")).get("token", [""])[-1]
-        if given and self._is_token(given):
+        request = HTTPConnection(scope)
+        given = request.query_params.get("token", "")
+        if scope["path"] == f"{self._root}/" and self._is_token(given):
             return self._way_in()
-        cookies = _cookies(Headers(scope=scope))
-        if self._is_token(cookies.get(COOKIE, "")):
+        if self._is_token(request.cookies.get(COOKIE, "")):
             return None
         return _refused("Open the whole address that `tokensieve explore` printed.")
 
@@ -103,18 +101,10 @@ def _refused_post(headers: Headers, host: str) -> Response | None:
     if headers.getlist("origin") != [f"http://{host}"]:
         return _refused("This was not sent by a page of this server.")
     length = headers.get("content-length", "")
-    if not length.isdecimal() or int(length) > MAX_BODY:
+    if not (length.isdecimal() and len(length) < 10 and int(length) <= MAX_BODY):
         return _refused(f"Longer than {MAX_BODY:,} bytes, or of no length.", 413)
     return None
 
 
 def _refused(reason: str, status: int = 403) -> Response:
     return PlainTextResponse(f"tokensieve: {reason}\n", status)
-
-
-def _cookies(headers: Headers) -> Mapping[str, str]:
-    """Return the cookies of a request by name."""
-    pairs: list[Any] = [
-        part.strip().partition("=") for part in headers.get("cookie", "").split(";")
-    ]
-    return {name: value for name, _, value in pairs}

@@ -20,12 +20,13 @@ from tokensieve.storage import Storage
 
 _HOST = "127.0.0.1"
 _BACKLOG = 64
-_DOOR = """<!doctype html>
+DOOR = """<!doctype html>
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
 <meta http-equiv="refresh" content="0; url={address}">
 <title>tokensieve explore</title>
 """
+"""A page that leads a browser to the address."""
 
 
 class Server(uvicorn.Server):
@@ -95,7 +96,7 @@ def _has_browser() -> bool:
 def _open(address: str, door: Path) -> None:
     """Open the address by a file that only this user reads: all users see what is started how."""
     try:
-        door.write_text(_DOOR.format(address=address), encoding="utf-8")
+        door.write_text(DOOR.format(address=address), encoding="utf-8")
         webbrowser.open(door.as_uri())
     except (OSError, webbrowser.Error) as error:
         raise ResourceError(f"{door}: the browser could not be opened: {error}") from None

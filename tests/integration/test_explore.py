@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tasks.explore.server import DOOR
 from tests.browser import CHROMIUM, browser
 from tests.exploring import TOKEN, parsed, serving
 from tests.tiny_reports import finish_reported_run, vocabulary_of
@@ -108,7 +109,7 @@ def test_a_workspace_in_a_store_is_explored_like_one_on_a_disk(s3):
     with serving(storage) as client:
         samples = parsed(client.get("samples?at=tiny-1:1"))
         map = parsed(client.get("sample?sample=a&at=tiny-1:1"))
-        places = parsed(client.get("token?at=tiny-1:1&token=1"))
+        places = parsed(client.get("token?at=tiny-1:1&token_id=1"))
         answer = parsed(client.post("query", data={"statement": "SELECT count(*) FROM tokens"}))
         finish_reported_run(storage, "tiny-2")
         runs = parsed(client.get(""))
@@ -122,9 +123,11 @@ def test_a_workspace_in_a_store_is_explored_like_one_on_a_disk(s3):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 def test_a_person_goes_from_a_run_to_a_heat_map_to_a_chart(workspace, tmp_path):
-    with serving(workspace) as client, browser(tmp_path) as page:
+    with serving(workspace) as client, browser(tmp_path / "profile") as page:
         keep = partial(keep_screenshot, page)
-        page.open(f"{client.base_url}?token={TOKEN}")
+        door = tmp_path / "door.html"
+        door.write_text(DOOR.format(address=f"{client.base_url}?token={TOKEN}"))
+        page.open(door.as_uri())
         page.wait_for("Runs of the index")
         assert TOKEN not in page.run("location.href")
         keep("explore-runs")
