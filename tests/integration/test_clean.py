@@ -8,10 +8,10 @@ from datasets import load_dataset
 import sql
 from flows.clean import clean
 from tests.drops import write_drop
-from tests.tiny_models import build_tiny_model
+from tests.tiny_models import build_tiny_model, tiny_tokenizer
 from tokensieve.errors import InputError, QuarantineError, SettingsError
 from tokensieve.runs import load_run
-from tokensieve.settings import CleanSettings
+from tokensieve.settings import CleanSettings, PolicySettings
 from tokensieve.storage import LocalStorage
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "ray_cluster")
@@ -159,6 +159,26 @@ def test_the_random_control_needs_no_model_scores(models, drop, workspace):
 
     assert summary.stats["kept_tokens"] == int(summary.stats["response_tokens"] * 0.6)
     assert summary.stats["influence_tokens"] == 0
+
+
+def test_protected_tokens_are_all_kept_at_no_forward_pass_and_told(
+    cleaned, models, drop, workspace, monkeypatch
+):
+    monkeypatch.setattr("tasks.scoring.connect", None)
+    chosen = settings(models, drop, workspace)
+    policies = PolicySettings(protect=("eos", "numbers"))
+
+    summary = clean(chosen.model_copy(update={"policies": policies}))
+
+    selection = artifacts(workspace, summary)["selection"]
+    words = [word for row in column(selection, "shards", "policy") for word in row if word]
+    more = summary.stats["kept_tokens"] - cleaned.stats["kept_tokens"]
+    assert set(words) == {"eos", "numbers"}
+    assert len(words) == more > 0
+    assert f"eos kept {words.count('eos'):,}" in summary.facts()["policies"]
+    labels = column(selection, "train", "labels")
+    assert all(row[-1] == tiny_tokenizer().eos_token_id for row in labels)
+    assert summary.run != cleaned.run
 
 
 def test_too_many_bad_rows_stop_the_run_and_a_higher_limit_goes_on(models, tmp_path, capsys):

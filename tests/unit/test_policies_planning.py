@@ -126,21 +126,20 @@ def test_what_keeps_every_token_is_overridden_by_none(given):
     assert planned(given, "full", **EVERYTHING).run.name == planned(given, "full").run.name
 
 
-def checked(given, method, **policies):
-    place = ModelPlace(given.base, S3Settings())
-    check_policies(PolicySettings(**policies), [find_method(method)], place)
+def checked(method, **policies):
+    check_policies(PolicySettings(**policies), [find_method(method)])
 
 
 @pytest.mark.parametrize("name", ["min_kept_tokens", "smooth_spans"])
 @pytest.mark.parametrize("method", ["dft", "eaft"])
-def test_a_method_that_drops_nothing_has_nothing_to_add_or_to_smooth(given, method, name):
+def test_a_method_that_drops_nothing_has_nothing_to_add_or_to_smooth(method, name):
     with pytest.raises(SettingsError, match=rf"^policies\.{name}: the method {method} weighs"):
-        checked(given, method, **{name: 2})
+        checked(method, **{name: 2})
 
 
 @pytest.mark.parametrize("method", ["dft", "sstoken-online", "forgetting", "random", "combine"])
-def test_tokens_can_be_protected_from_every_method(given, method):
-    checked(given, method, protect=("eos",), protect_pattern="x")
+def test_tokens_can_be_protected_from_every_method(method):
+    checked(method, protect=("eos",), protect_pattern="x")
 
 
 def test_a_pattern_that_would_hang_is_refused_before_the_work(given, monkeypatch):

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from tests.tiny_models import tiny_tokenizer
 from tokensieve.corpus import Shard
-from tokensieve.errors import InputError, SettingsError
+from tokensieve.errors import SettingsError
 from tokensieve.patterns import check_speed
 from tokensieve.policies.answers import Answers
 from tokensieve.policies.protections import PROTECTIONS, Guard
@@ -261,30 +261,20 @@ def test_answers_are_counted_even_where_there_is_none():
         assert not answers.closing().any()
 
 
-def test_a_piece_of_sentencepiece_writes_its_spaces_and_bytes():
+def test_what_closes_an_answer_and_what_is_blank_is_told_of_pieces_too():
     names = ["<unk>", "</s>", "\u2581", "\u2581a", "b", "<0xF0>", "<0x9F>", "<0x98>", "<0x80>"]
-    tokenizer = Tokenizer(
-        models.BPE({name: id for id, name in enumerate(names)}, [], byte_fallback=True)
-    )
+    vocabulary = {name: id for id, name in enumerate(names)}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], byte_fallback=True))
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("\u2581", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>")
+    writing = Writing.of(PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>"))
 
-    writing = Writing.of(fast)
-
-    assert writing.pieces_V[2:] == [b" ", b" a", b"b", b"\xf0", b"\x9f", b"\x98", b"\x80"]
     assert np.flatnonzero(writing.is_blank_V).tolist() == [2]
     assert np.flatnonzero(writing.is_special_V).tolist() == [1]
-    assert Answers(shard_of([3, 5, 6, 7, 8]), writing).texts == [" a\U0001f600"]
-
-
-def test_a_tokenizer_whose_tokens_cannot_be_put_together_is_refused():
-    tokenizer = Tokenizer(models.WordLevel({"a": 0, "<unk>": 1}, unk_token="<unk>"))
-    tokenizer.decoder = decoders.WordPiece()
-
-    with pytest.raises(InputError, match="neither as bytes nor as pieces"):
-        Writing.of(PreTrainedTokenizerFast(tokenizer_object=tokenizer))
+    answers = Answers(shard_of([3, 5, 6, 7, 8, 2, 1, 2]), writing)
+    assert answers.texts == [" a\U0001f600 </s> "]
+    assert np.flatnonzero(answers.closing()).tolist() == [7]
 
 
 @pytest.mark.skipif(not REAL.exists(), reason="the trained models are not here")

@@ -114,7 +114,7 @@ def cleaning_of(
     the run is named after, if not its method.
     """
     method, policies = chosen_method(settings.selection), settings.policies
-    check_policies(policies, [method], corpus.base)
+    check_policies(policies, [method])
     evidence = plan_evidence([method], corpus.artifact, scorer_of(settings, models))
     selection = selection_step(
         corpus.artifact,
@@ -151,7 +151,7 @@ def check_cleaning_given(settings: CleaningSettings) -> None:
     """Raise what is wrong with the settings of cleaning, like `check_given`, whatever the files."""
     method = chosen_method(settings.selection)
     given_places(settings, [method])
-    check_policies(settings.policies, [method], base_place(settings))
+    check_policies(settings.policies, [method])
     load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, [method])
 

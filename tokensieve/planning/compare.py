@@ -140,7 +140,7 @@ def plan_compare(settings: CompareSettings, on_gpu: bool) -> ComparePlan:
     methods = _checked_arms(settings)
     check_pattern(settings.evaluation)
     check_tasks(settings.evaluation)
-    check_policies(settings.policies, methods, base_place(settings))
+    check_policies(settings.policies, methods)
     base = model_spec(base_place(settings), settings.scoring.dtype, on_gpu)
     models = given_models(settings, methods, on_gpu) | {"base": base}
     corpora = corpus_steps(settings, given_max_length(settings, methods))
@@ -156,7 +156,7 @@ def check_compare_given(settings: CompareSettings) -> None:
     methods = _checked_arms(settings)
     given_places(settings, methods)
     check_pattern(settings.evaluation)
-    check_policies(settings.policies, methods, base_place(settings))
+    check_policies(settings.policies, methods)
     load_template(settings.corpus.template, load_tokenizer(base_place(settings).path))
     given_max_length(settings, methods)
     for files in (settings.files, settings.warmup, settings.holdout):

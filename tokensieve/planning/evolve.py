@@ -130,7 +130,7 @@ def plan_evolve(
     Nothing is written. Raises SettingsError and InputError.
     """
     method, place = _checked_method(settings), base_place(settings)
-    check_policies(settings.policies, [method], place)
+    check_policies(settings.policies, [method])
     base = model_spec(place, settings.scoring.dtype, on_gpu)
     corpora = corpus_steps(settings, max_length(settings.corpus.max_length, [place]))
     wanted = {*columns_of([method]).get("base", SCORE_COLUMNS), *base_columns}
@@ -145,7 +145,7 @@ def check_evolve_given(settings: EvolveSettings) -> None:
     method, base = _checked_method(settings), base_place(settings)
     check_model_directory(base.path)
     load_template(settings.corpus.template, load_tokenizer(base.path))
-    check_policies(settings.policies, [method], base)
+    check_policies(settings.policies, [method])
     max_length(settings.corpus.max_length, [base])
     for files in (settings.files, settings.warmup, settings.holdout):
         look_for_files(settings, files)

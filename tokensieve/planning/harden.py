@@ -149,7 +149,7 @@ def plan_harden(settings: EvolveSettings, on_gpu: bool) -> HardenPlan:
     method, reference = _checked(settings)
     base, dtype = base_place(settings), settings.scoring.dtype
     check_model_directory(base.path)
-    check_policies(settings.policies, [method], base)
+    check_policies(settings.policies, [method])
     check_pair(base, reference, settings.corpus.template)
     models = {
         "base": model_spec(base, dtype, on_gpu),
@@ -167,7 +167,7 @@ def check_harden_given(settings: EvolveSettings) -> None:
     for place in (base, reference):
         check_model_directory(place.path)
     load_template(settings.corpus.template, load_tokenizer(base.path))
-    check_policies(settings.policies, [method], base)
+    check_policies(settings.policies, [method])
     max_length(settings.corpus.max_length, [base, reference])
     for files in (settings.files, settings.holdout, settings.harmful_data):
         look_for_files(settings, files)

@@ -8,18 +8,17 @@ from tokensieve.artifact import Artifact
 from tokensieve.errors import SettingsError
 from tokensieve.methods import Method
 from tokensieve.methods.full import FULL
-from tokensieve.models import ModelPlace, load_tokenizer
+from tokensieve.models import ModelPlace
 from tokensieve.patterns import check_speed
 from tokensieve.planning.steps import Overriding, SelectionStep
-from tokensieve.policies.writing import Writing
 from tokensieve.settings import PolicySettings
 
 
-def check_policies(settings: PolicySettings, methods: Iterable[Method], base: ModelPlace) -> None:
-    """Return if these policies can override these methods on tokens of the base.
+def check_policies(settings: PolicySettings, methods: Iterable[Method]) -> None:
+    """Return if these policies can override these methods.
 
     Raises SettingsError for a policy that means nothing to a method, or a pattern that would take
-    too long; InputError if it is not known what the tokens write.
+    too long.
     """
     counting = settings.model_dump(include={"min_kept_tokens", "smooth_spans"}, exclude_none=True)
     for method in methods:
@@ -31,8 +30,6 @@ def check_policies(settings: PolicySettings, methods: Iterable[Method], base: Mo
             )
     if settings.protect_pattern is not None:
         check_speed(settings.protect_pattern, "policies.protect_pattern")
-    if settings.protections:
-        Writing.of(load_tokenizer(base.path))
 
 
 def decisive_policies(settings: PolicySettings) -> dict[str, Any]:

@@ -28,10 +28,7 @@ class Policies:
 
     @classmethod
     def of(cls, settings: PolicySettings, base: str, is_later: bool) -> "Policies":
-        """Return the policies over corpora of the tokenizer of the model in this directory.
-
-        Raises InputError if it is not known what the tokens write.
-        """
+        """Return the policies over corpora of the tokenizer of the model in this directory."""
         guard = Guard(load_tokenizer(base), settings) if settings.protections else None
         return cls(settings, guard, is_later)
 
