@@ -93,6 +93,7 @@ def test_what_can_be_seen_stays_as_it_is_and_a_newline_gets_a_mark(text):
         ("\ud83d", "⟨U+D83D⟩"),
         ("❤\ufe0f\U000e0101", "❤⟨U+FE0F⟩⟨U+E0101⟩"),
         ("é日😀", "é日😀"),
+        ("e" + "\u0301" * 8, "e" + "\u0301" * 6 + "⟨2 more marks⟩"),
     ],
 )
 def test_what_cannot_be_seen_is_spelt_out(text, shown):

@@ -20,8 +20,8 @@ def end_lines(map: TokenMap, column: str) -> list[str]:
     value_T = map.columns[column]
     order = np.argsort(value_T, kind="stable")[: np.count_nonzero(~np.isnan(value_T))].tolist()
     if not order:
-        return [f"no token has a number in {column}"]
-    heading = f"{column} ({unit_of(column)})" if unit_of(column) else column
+        return [f"no token has a number in {visible(column)}"]
+    heading = visible(f"{column} ({unit_of(column)})" if unit_of(column) else column)
     if len(order) <= 2 * NUM_ENDS:
         return [f"{heading}, lowest first", *_table(map, column, order)]
     lowest, highest = order[:NUM_ENDS], order[: -NUM_ENDS - 1 : -1]
@@ -37,7 +37,8 @@ def end_lines(map: TokenMap, column: str) -> list[str]:
 def _table(map: TokenMap, column: str, places: Sequence[int]) -> list[str]:
     """Return a row for each of the tokens, after a heading; numbers stand to the right."""
     names = [column, *(name for name in column_names([map]) if name != column)]
-    rows = [["position", *names, "token", "outcome", *map.words]]
+    columns, words = ([visible(each) for each in some] for some in (names, map.words))
+    rows = [["position", *columns, "token", "outcome", *words]]
     rows += [_row(map, names, place) for place in places]
     widths = [max(len(cell) for cell in cells) for cells in zip(*rows, strict=True)]
     forms = [">"] * (1 + len(names)) + ["<"] * (2 + len(map.words))

@@ -52,7 +52,8 @@ def page_controls(maps: Sequence[TokenMap]) -> Markup:
     The scales of the colours are those of all `maps` together.
     """
     marks = _joined(_item(mark, mark) for mark in _MARKS)
-    return _CONTROLS.format(marks=marks, scales=_json([asdict(each) for each in scales_of(maps)]))
+    scales = [asdict(each) | {"name": visible(each.name)} for each in scales_of(maps)]
+    return _CONTROLS.format(marks=marks, scales=_json(scales))
 
 
 def map_fragment(map: TokenMap) -> Markup:

@@ -10,6 +10,7 @@ import numpy as np
 from tokensieve.corpus import Float32s
 from tokensieve.token_maps.scales import column_names, unit_of
 from tokensieve.token_maps.token_map import TokenMap
+from tokensieve.visible_text import visible
 
 DIGITS = 4
 """Significant digits of a number that is shown."""
@@ -41,10 +42,10 @@ def _side(map: TokenMap, label: str, names: Sequence[str]) -> dict[str, Any]:
         "label": label,
         "outcomes": _coded(map.outcomes),
         "columns": [
-            [name, unit_of(name), _shown(value_T[map.response_T])]
+            [visible(name), unit_of(name), _shown(value_T[map.response_T])]
             for name, value_T in columns.items()
         ],
-        "words": [[name, *_coded(_said(words, map))] for name, words in map.words.items()],
+        "words": [[visible(name), *_coded(_said(words, map))] for name, words in map.words.items()],
     }
 
 
@@ -64,7 +65,7 @@ def _rounded(value: float) -> float | int:
 
 def _said(words: Sequence[str | None], map: TokenMap) -> list[str]:
     """Return the words of the response tokens; empty where nothing was said."""
-    return [words[place] or "" for place in np.flatnonzero(map.response_T).tolist()]
+    return [visible(words[place] or "") for place in np.flatnonzero(map.response_T).tolist()]
 
 
 def _coded(words: Sequence[str]) -> tuple[list[str], list[int]]:

@@ -4,7 +4,7 @@
 // users' data is set as text, never as markup.
 (() => {
   const NEAR = "800px";
-  const GLYPHS = /(⏎|⟨[0-9A-Zx+]+⟩|[␀-␟])/;
+  const GLYPHS = /(⏎|⟨(?:0x|U\+|\d)[^⟨⟩]*⟩|[␀-␟])/;
   const maps = new Map(); // article -> its data, and the elements of its tokens
   const controls = document.querySelector(".token-controls");
   const columns = controls ? JSON.parse(controls.querySelector("script").textContent) : [];
