@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sql import connect_published, explain_token
+from sql import connect_published, explain_token, read_token_maps
 from sql.index import rebuild_index, update_index
 from sql.published import INDEX_KEY
 from sql.query import query
@@ -86,6 +86,8 @@ def test_every_machine_reads_what_all_have_recorded_and_the_tokens_of_it(storage
         assert ask(machine, "SELECT count(*) FROM quarantine") == [(0,)]
         (found,) = explain_token(machine, "second", "s0", 1)
         assert (found["base_nll"], found["influence"], found["weight"]) == (3.0, 2.0, 1.0)
+        (of_sample,) = read_token_maps(machine, "second", 0, ["s0"])
+        assert (of_sample.columns["influence"][1], of_sample.weight_T[1]) == (2.0, 1.0)
 
 
 def test_it_holds_what_the_index_of_the_same_rounds_on_a_disk_holds(storage, tmp_path):
@@ -374,6 +376,8 @@ def test_a_file_that_is_missing_in_the_store_is_named(storage, s3):
         ask(storage, TOKENS)
     with pytest.raises(DamagedError, match=f"^{storage}/{shard}: is missing.*made it again"):
         explain_token(storage, "first", "s0", 1)
+    with pytest.raises(DamagedError, match=f"^{storage}/{shard}: is missing.*made it again"):
+        read_token_maps(storage, "first", 0, ["s0"])
 
 
 def test_what_a_store_refuses_is_told_as_the_store_is_asked(storage, elsewhere, s3_proxy):
