@@ -14,7 +14,10 @@ _BLOCK = re.compile(
 )
 _FILE = re.compile(r"(?:#|--) ([\w./-]+\.(?:py|toml|sql))\n")
 _LOOP = re.compile(r"^(?:for|until|while|if) ", re.MULTILINE)
-_VARYING = re.compile(r"-?\b[0-9a-f]{8,64}\b|[-+]?\d[\d,.:]*(?:e[-+]\d+)?")
+_VARYING = re.compile(
+    r"-?\b[0-9a-f]{8,64}\b|[-+]?\d[\d,.:]*(?:e[-+]\d+)?(?: (?:s|min|h|[kMGT]i?B)\b)?"
+)
+"""An id, or a figure with what it may be counted in."""
 _JOINS = {"|", ">", ">>", "<", "&", "&&", "||", ";"}
 
 

@@ -47,9 +47,9 @@ def test_a_comment_says_one_thing_of_its_block():
 
 
 def test_figures_and_ids_may_differ_from_what_is_shown_and_words_may_not():
-    said = "run rho-0123abcd\n  tokens   1,200 read = 40.5 %\n/home/a/workspace: 3 files\n"
+    said = "run rho-0123abcd\n  tokens   1,200 read = 40.5 %\n/home/a/workspace: 3.5 MB\n"
 
-    assert missing("run rho-99990000\n  tokens 7 read = 1 %\n…/workspace: 12 files\n", said) == []
+    assert missing("run rho-99990000\n  tokens 7 read = 1 %\n…/workspace: 12 kB\n", said) == []
     assert missing("run sieve-99990000\n  tokens 7 kept = 1 %\n", said) == [
         "run sieve0",
         "tokens 0 kept = 0 %",
