@@ -13,6 +13,7 @@ from flows.evidence import collect_evidence
 from tasks.corpus import make_corpus
 from tasks.planning import plan_run
 from tasks.record import begin_attempt, record_round
+from tasks.run_report import leave_report
 from tasks.selection import select_tokens
 from tasks.summary import Summary, summarise_round
 from tokensieve.settings import CleanSettings
@@ -27,4 +28,5 @@ def clean(settings: CleanSettings) -> Summary:
     collect_evidence(plan.evidence)
     select_tokens(plan.selection)
     record_round(plan.storage, plan.run, plan.round)
+    leave_report(plan.storage, plan.run, plan.round)
     return summarise_round(plan.storage, plan.run, plan.round)

@@ -19,6 +19,7 @@ from tasks.drops import Ending, end_visit, find_changed_drops, may_pass, stop_ru
 from tasks.drops_summary import DropsSummary, summarise_drops
 from tasks.planning import plan_drop
 from tasks.record import begin_attempt, record_round
+from tasks.run_report import leave_report
 from tasks.selection import select_tokens
 from tasks.status import works_elsewhere
 from tasks.summary import summarise_round
@@ -63,4 +64,6 @@ def clean_drop(settings: CleanDropsSettings, drop: str) -> Ending:
     record_round(cleaning.storage, cleaning.run, cleaning.round)
     summarise_round(cleaning.storage, cleaning.run, cleaning.round)
     alarms = check_drift(cleaning.storage, cleaning.run.name, plan.earlier_runs, settings.drift)
-    return end_visit(plan, alarms, settings.drift.hold)
+    ending = end_visit(plan, alarms, settings.drift.hold)
+    leave_report(cleaning.storage, cleaning.run, cleaning.round)  # with the alarms
+    return ending

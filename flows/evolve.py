@@ -18,6 +18,7 @@ from tasks.gate import judge_reference, stop_if_idle
 from tasks.parts import cut_corpus, slice_base_scores
 from tasks.planning import plan_evolution, plan_next_round
 from tasks.record import begin_attempt, record_round
+from tasks.run_report import leave_report
 from tasks.scoring import score_corpus
 from tasks.selection import select_tokens
 from tasks.summary import summarise_round
@@ -62,6 +63,7 @@ def do_round(plan: EvolvePlan, round: RoundPlan) -> None:
         score_corpus(step)
     outcome = judge_reference(plan, round, held_out)
     record_round(plan.storage, plan.run, round.round, outcome)
+    leave_report(plan.storage, plan.run, round.round)
     summarise_round(plan.storage, plan.run, round.round)
     stop_if_idle(plan)
 

@@ -18,6 +18,7 @@ from tasks.evolution import Evolution, summarise_hardening
 from tasks.planning import plan_hardening, plan_next_hardening
 from tasks.record import begin_attempt, record_round
 from tasks.retraining import grow_harmful, review_retraining
+from tasks.run_report import leave_report
 from tasks.scoring import score_corpus
 from tasks.selection import select_tokens
 from tasks.summary import summarise_round
@@ -56,6 +57,7 @@ def do_harden_round(plan: HardenPlan, round: HardenRound) -> None:
         score_corpus(step)
     outcome = review_retraining(round, held_out)
     record_round(plan.storage, plan.run, round.round, outcome)
+    leave_report(plan.storage, plan.run, round.round)
     summarise_round(plan.storage, plan.run, round.round)
 
 

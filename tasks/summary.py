@@ -9,6 +9,7 @@ from prefect.cache_policies import NO_CACHE
 
 import sql
 from tasks.policies import told_policies
+from tasks.run_report import report_key
 from tokensieve.artifact import Artifact
 from tokensieve.errors import shortened
 from tokensieve.methods import find_method
@@ -114,7 +115,9 @@ def summarise_round(storage: Storage, run: Run, round: Round) -> Summary:
     made = round.artifacts(storage)
     later = _later(made["selection"], is_decided=stats["candidate_tokens"] is not None)
     policies = _policies(made["selection"], [row for row in changes if row["round"] == round.round])
-    summary = Summary(run.name, stats, sources, reasons, _places(storage, made), later, policies)
+    summary = Summary(
+        run.name, stats, sources, reasons, _places(storage, run, made), later, policies
+    )
     create_markdown_artifact(summary.markdown(), key="summary", description=run.name)
     shown = [{**row, "source": shortened(row["source"])} for row in sources[:MAX_SOURCES]]
     create_table_artifact(shown, key="sources", description="Kept and dropped by source")
@@ -143,16 +146,19 @@ def _policies(selection: Artifact, changes: list[dict[str, Any]]) -> str:
     return told_policies(changes)
 
 
-def _places(storage: Storage, made: dict[str, Artifact]) -> dict[str, str]:
+def _places(storage: Storage, run: Run, made: dict[str, Artifact]) -> dict[str, str]:
     scores = {
         step.removeprefix("scores."): storage.place(artifact.key)
         for step, artifact in made.items()
         if artifact.kind == "scores"
     }
+    report = report_key(run.name)
+    reported = {"report": storage.place(report)} if storage.exists(report) else {}
     return {
         "dataset": f"{storage.place(made['selection'].key)}/train/*.parquet",
         **scores,
         **_model_places(made),
+        **reported,
         "index": sql.index_place(storage),
     }
 

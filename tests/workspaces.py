@@ -10,7 +10,7 @@ FOR_PEOPLE = {"attempts", "index", "timings"}
 def published(workspace: Path) -> dict[str, str]:
     """Return the hash of every file that a run publishes, by name.
 
-    Times, attempts, the index, pictures and what killed writers leave are none of it.
+    Times, attempts, the index, pictures, reports and what killed writers leave are none of it.
     """
     return {
         str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -26,4 +26,5 @@ def ids(workspace: Path, kind: str) -> set[str]:
 
 def _is_published(path: Path) -> bool:
     is_temporary = any(part.startswith(".tmp-") for part in path.parts)
-    return not is_temporary and path.suffix != ".png" and not FOR_PEOPLE & set(path.parts)
+    is_for_people = path.suffix in (".png", ".html") or FOR_PEOPLE & set(path.parts)
+    return not is_temporary and not is_for_people

@@ -5,6 +5,7 @@ runs no other style or script than the two that stand in it.
 """
 
 import json
+from functools import cache
 from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -65,6 +66,7 @@ def _histograms(report: Report) -> dict[str, Histogram]:
     return drawn
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(__package__),
