@@ -35,6 +35,8 @@ PAGES = [
     "query?name=worst_sources",
 ]
 
+HOSTILE_IDS = [tag + unseen for tag, unseen in zip(HOSTILE[:3], HOSTILE[3:6], strict=True)]
+HOSTILE_SOURCES = [unseen + tag for tag, unseen in zip(HOSTILE[:3], HOSTILE[3:6], strict=True)]
 BOX = re.compile("<textarea.*?</textarea>", re.DOTALL)
 
 
@@ -191,16 +193,16 @@ def tokens_of(page):
 
 
 def test_a_token_is_shown_wherever_it_stands_what_was_dropped_first(client, monkeypatch):
-    monkeypatch.setattr(finding, "PAGE_ROWS", 2)
-    first = parsed(client.get(f"token?at={AT}&token_id=1"))
-    [rest] = [each for each in first.links("token") if "after=" in each]
+    monkeypatch.setattr(finding, "PAGE_ROWS", 1)
+    seen, address = [], f"token?at={AT}&token_id=1"
+    while address:
+        page = parsed(client.get(address))
+        seen += places_of(page)
+        address = next((each for each in page.links("token") if "after=" in each), None)
     of_two = parsed(client.get(f"token?at={AT}&token_id=1&source=two"))
 
-    assert [places_of(each) for each in (first, parsed(client.get(rest)), of_two)] == [
-        [("b", "2"), ("a", "3")],
-        [("a", "1"), ("b", "1")],
-        [("b", "2"), ("b", "1")],
-    ]
+    assert seen == [("b", "2"), ("a", "3"), ("a", "1"), ("b", "1")]
+    assert places_of(of_two) == [("b", "2")]
 
 
 def places_of(page):
@@ -464,7 +466,7 @@ def hostile(tmp_path_factory):
     """Pages of a workspace whose samples, sources, run and tokens are called by hostile text."""
     storage = LocalStorage(tmp_path_factory.mktemp("hostile"))
     samples = tuple(
-        Sample(HOSTILE[n], HOSTILE[n + 3], tokens)
+        Sample(HOSTILE_IDS[n], HOSTILE_SOURCES[n], tokens)
         for n, tokens in enumerate([(0, 1, 2, 3, 4), (5, 6, 7, 1), (2, 4)])
     )
     with pytest.MonkeyPatch.context() as patch:
@@ -475,19 +477,19 @@ def hostile(tmp_path_factory):
 
 
 def hostile_pages():
-    sample = {"sample": HOSTILE[0]}
+    sample = {"sample": HOSTILE_IDS[0]}
     return [
         ("", {}),
         ("round", {"at": AT}),
         ("samples", {"at": AT}),
+        ("samples", {"at": AT, "source": HOSTILE_SOURCES[0]}),
         ("samples", {"at": AT, "source": HOSTILE[3]}),
-        ("samples", {"at": AT, "source": HOSTILE[2]}),
         ("tokens", {"at": AT, "text": HOSTILE[0]}),
         ("tokens", {"at": AT}),
         *(("token", {"at": AT, "token_id": token}) for token in range(8)),
         ("sample", sample),
         ("sample", {**sample, "at": AT, "with": "tiny-1:0"}),
-        ("sample", {"sample": HOSTILE[2]}),
+        ("sample", {"sample": HOSTILE_IDS[2]}),
         *(
             ("samples", {"at": AT, name: text})
             for name in ("at", "order", "after")
@@ -503,6 +505,14 @@ def test_hostile_text_is_seen_and_never_obeyed(hostile, page, parameters):
 
     assert answer.status_code in (200, 400, 404)
     assert_inert(answer)
+
+
+def test_what_is_called_by_hostile_text_is_found_by_it(hostile):
+    samples = parsed(hostile.get("samples", params={"at": AT, "source": HOSTILE_SOURCES[0]}))
+    [sample] = samples.links("sample")
+
+    assert parse_qs(urlsplit(sample).query)["sample"] == [HOSTILE_IDS[0]]
+    assert "⟨U+202E⟩" in parsed(hostile.get(sample)).text
 
 
 def test_hostile_text_in_answers_is_seen_and_never_obeyed(hostile):
