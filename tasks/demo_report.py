@@ -88,6 +88,7 @@ class DemoReport:
         place = f"--workspace {min(self.workspace, os.path.relpath(self.workspace), key=len)}"
         return (
             f"tokensieve status {place}",
+            f"tokensieve report {self.summary.run} {place}",
             f"tokensieve history {self.evolution.run} {place}",
             f'tokensieve sql "select * from token_stats order by mean_influence limit 20" {place}',
             'tokensieve sql "select text, base_nll, reference_nll, influence, weight from tokens '

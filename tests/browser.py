@@ -50,6 +50,13 @@ class Page:
             assert time.monotonic() < deadline, f"{missing} are not on the page:\n{self.text()}"
             time.sleep(0.3)
 
+    def wait_until(self, script, seconds=60.0):
+        """Return once a JavaScript expression is true."""
+        deadline = time.monotonic() + seconds
+        while not self.run(script):
+            assert time.monotonic() < deadline, script
+            time.sleep(0.1)
+
     def look(self, width=1500, height=1100, scheme="light", medium="screen"):
         """See the page in a window of this size, by this colour scheme, on screen or in print."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1}

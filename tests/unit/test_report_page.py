@@ -1,7 +1,6 @@
 """The page of a report, as a parser takes it apart and as a browser shows it."""
 
 import re
-import time
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -222,8 +221,7 @@ def test_the_difference_takes_the_place_of_the_round(shown):
 @needs_chromium
 def test_everything_is_reached_by_keyboard(shown):
     shown.run("document.querySelector('[type=search]').focus()")
-    while not shown.run("document.querySelectorAll('.token[tabindex]').length"):
-        time.sleep(0.1)  # maps get their tokens when they come near the window
+    shown.wait_until("document.querySelectorAll('.token[tabindex]').length")
     reached = []
     for _ in range(9):
         shown.press("Tab", windowsVirtualKeyCode=9)
