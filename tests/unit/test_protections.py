@@ -16,7 +16,13 @@ from tokensieve.corpus import Shard
 from tokensieve.errors import SettingsError
 from tokensieve.patterns import check_speed
 from tokensieve.policies.answers import Answers
-from tokensieve.policies.protections import PROTECTIONS, Guard
+from tokensieve.policies.protections import (
+    _CODE_FENCES,
+    _NUMBERS,
+    _TOOL_CALLS,
+    PROTECTIONS,
+    Guard,
+)
 from tokensieve.policies.writing import Writing
 from tokensieve.settings import PolicySettings, checked
 
@@ -118,8 +124,15 @@ def test_a_code_fence_is_a_line_with_its_language(text, expected):
     [
         (
             '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>',
-            '[<tool_call>]\n[{"name": "add", "arguments": {]"a": 1}}\n[</tool_call>]',
+            '[<tool_call>]\n[{"name": "add", "arguments": {]"a": 1[}}]\n[</tool_call>]',
         ),
+        (
+            '[{"name": "f", "parameters": {"a": {"b": "}"}} }, {"name": "g", "arguments": "{}"}]',
+            '[[{"name": "f", "parameters": {]"a": {"b": "}"}[} }], '
+            '[{"name": "g", "arguments":] "{}"[}]]',
+        ),
+        ('{"name": "f", "arguments": {"a": {', '[{"name": "f", "arguments": {]"a": {'),
+        ('{"name": "f", "arguments": ' + "[" * 9999, '[{"name": "f", "arguments":] ' + "[" * 9999),
         (
             "<function=add>\n<parameter=a>\n1\n</parameter></function>",
             "[<function=add>]\n[<parameter=a>]\n1\n[</parameter></function>]",
@@ -312,9 +325,6 @@ def test_every_protection_that_can_be_set_is_defined_with_a_sentence():
 
 def test_the_patterns_of_our_own_take_no_longer_than_those_of_users_may(monkeypatch):
     monkeypatch.setattr("tokensieve.patterns._TRIAL_SECONDS", 5)
-    found = [each.find.args[0].pattern for name, each in PROTECTIONS.items() if name != "eos"]
 
-    for pattern in found:
-        check_speed(pattern, "ours")
-
-    assert len(found) == 3
+    for pattern in (_TOOL_CALLS, _CODE_FENCES, _NUMBERS):
+        check_speed(pattern.pattern, "ours")

@@ -4,16 +4,17 @@ Shapes: T = tokens of the shard.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from json import JSONDecoder
 
 import numpy as np
 from transformers import PreTrainedTokenizerFast
 
 from tokensieve.corpus import Bools, Int8s, Shard
 from tokensieve.patterns import Spans, find_spans
-from tokensieve.policies.answers import Answers
+from tokensieve.policies.answers import Answers, Span
 from tokensieve.policies.writing import Writing
 from tokensieve.settings import PolicySettings
 
@@ -33,6 +34,7 @@ _MARKERS = (
 _JSON_HEAD = (
     r'\{\s*"(?:tool_)?name"\s*:\s*"[^"\\\n]{1,128}"\s*,\s*"(?:arguments|parameters)"\s*:(?:\s*\{)?'
 )
+_JSON_END = re.compile(r"(?:\}\s*)?\}\Z")
 _TOOL_CALLS = re.compile("|".join([*_MARKERS, _JSON_HEAD]))
 _CODE_FENCES = re.compile(r"(?m)^[ \t]*(?:`{3,}(?=[^`\n]*$)|~{3,})(?:[ \t]*[^\s`]+)?")
 _NUMBERS = re.compile(
@@ -55,6 +57,32 @@ def _matching(pattern: re.Pattern[str], answers: Answers) -> Bools:
     return answers.holding([[m.span() for m in pattern.finditer(text)] for text in answers.texts])
 
 
+def _calls(answers: Answers) -> Bools:
+    """Return the tokens that hold a part of the syntax of a call."""
+    return answers.holding([[*_call_spans(text)] for text in answers.texts])
+
+
+def _call_spans(text: str) -> Iterator[Span]:
+    """Yield the markers of calls, and of calls in JSON the head and the braces that end it."""
+    for match in _TOOL_CALLS.finditer(text):
+        yield match.span()
+        if match[0].startswith("{"):
+            yield _end_of_json(text, match.start())
+
+
+def _end_of_json(text: str, start: int) -> Span:
+    """Return the last brace of the JSON that begins there, with that of its last object if nothing
+    is between them; empty if it is no JSON.
+    """
+    try:
+        _, end = JSONDecoder().raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return start, start
+    found = _JSON_END.search(text, start, end)
+    assert found is not None, "an object ends with a brace"
+    return found.span()
+
+
 PROTECTIONS: Mapping[str, Protected] = {
     "eos": Protected(
         "the special tokens that close a response, white space after them or not: by them a model "
@@ -63,9 +91,9 @@ PROTECTIONS: Mapping[str, Protected] = {
     ),
     "tool_calls": Protected(
         "the syntax of calls in the chat templates of common models: the markers around a call and "
-        "its parts, special tokens or not, and in JSON the head of a call, from its brace over "
-        "the name of the function to where its arguments begin.",
-        partial(_matching, _TOOL_CALLS),
+        "its parts, special tokens or not, and of a call in JSON the head, from its brace over "
+        "the name of the function to where its arguments begin, and the braces that end it.",
+        _calls,
     ),
     "code_fences": Protected(
         "three or more ` or ~ that begin a line, indented or not, and the word after them.",
