@@ -64,7 +64,7 @@
   }
 
   function stepOf(value) {
-    if (value == null || value === undefined) return "";
+    if (value == null) return "";
     const share = (value - scale.middle) / scale.reach;
     const step = Math.max(scale.diverging ? -4 : 0, Math.min(4, Math.round(4 * share)));
     return stepName(step);
@@ -179,6 +179,10 @@
 
   function place(made) {
     const at = made.getClientRects()[0];
+    if (!at || at.bottom < 0 || at.top > innerHeight) {
+      hide();
+      return;
+    }
     const { width, height } = card.getBoundingClientRect();
     const below = at.bottom + 8 + height < innerHeight || at.top < height + 8;
     card.style.left = `${Math.max(8, Math.min(at.left, innerWidth - width - 8))}px`;
@@ -191,7 +195,7 @@
     const old = made.parentElement.querySelector("[tabindex]");
     if (old) old.removeAttribute("tabindex");
     made.tabIndex = 0;
-    made.focus({ preventScroll: false });
+    made.focus();
   }
 
   function next(made, key) {
@@ -223,9 +227,9 @@
 
   document.addEventListener("pointerover", (event) => {
     if (event.pointerType === "touch") return;
-    const made = tokenAt(event) || (document.activeElement.matches(".token") && document.activeElement);
+    const made = tokenAt(event);
     if (made) show(made);
-    else if (!card.contains(event.target)) hide();
+    else if (!card.contains(event.target) && shown !== document.activeElement) hide();
   });
   document.addEventListener("click", (event) => {
     const made = tokenAt(event);
