@@ -12,7 +12,7 @@ from tokensieve.errors import InputError, SettingsError
 from tokensieve.report import bin_width, wording
 from tokensieve.report.distribution import Bin, Distribution, influence_distribution
 from tokensieve.report.drawing import HEIGHT, histogram, nice_ticks, rounds_panels
-from tokensieve.storage import LocalStorage
+from tokensieve.storage import LocalStorage, open_storage
 
 RUN = ("tiny-1", 0)
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
@@ -270,3 +270,11 @@ def test_names_of_users_data_are_short_and_show_what_is_unseen():
     assert wording.name("a\u202eb") == "a⟨U+202E⟩b"
     assert len(wording.name("x" * 1000)) == wording.MAX_NAME
     assert wording.token(" the\n") == "␣the⏎"
+
+
+def test_a_workspace_on_s3_is_reported_to_a_file_on_this_machine(s3, tmp_path):
+    storage = open_storage(s3.address(), s3.settings)
+    finish_reported_run(storage)
+    told = write_report(storage, "tiny-1", None, None, 500, tmp_path / "page.html")
+    assert told.startswith(f"{tmp_path / 'page.html'} (")
+    assert "3 samples, ranked by mean influence" in (tmp_path / "page.html").read_text()
