@@ -28,7 +28,7 @@ STYLE = files(__package__).joinpath("token_map.css").read_text(encoding="utf-8")
 SCRIPT = files(__package__).joinpath("token_map.js").read_text(encoding="utf-8")
 
 _MAP = Markup(
-    '<article class="token-map">\n<h3><bdi>{id}</bdi></h3>\n<ul class="token-facts">{facts}</ul>\n'
+    '<article class="{kind}">\n<h3><bdi>{id}</bdi></h3>\n<ul class="token-facts">{facts}</ul>\n'
     '<div class="tokens" role="group" aria-label="tokens" dir="{direction}">{text}</div>\n'
     '<script type="application/json">{data}</script>\n</article>\n'
 )
@@ -59,7 +59,7 @@ def page_controls(maps: Sequence[TokenMap]) -> Markup:
 def map_fragment(map: TokenMap) -> Markup:
     """Return one sample with its tokens."""
     facts = [_item(fact) for fact in map_facts(map)]
-    return _fragment(map, facts, map.outcomes, map_data(map))
+    return _fragment(map, "token-map", facts, map.outcomes, map_data(map))
 
 
 def diff_fragment(left: TokenMap, right: TokenMap) -> Markup:
@@ -73,13 +73,19 @@ def diff_fragment(left: TokenMap, right: TokenMap) -> Markup:
         *(_item(f"{label}: {round_name(map)}") for label, map in rounds),
         *(_item(fact, difference) for difference, fact in diff_facts(found).items()),
     ]
-    return _fragment(left, facts, found, diff_data(left, right, found, _LABELS))
+    data = diff_data(left, right, found, _LABELS)
+    return _fragment(left, "token-map token-diff", facts, found, data)
 
 
 def _fragment(
-    map: TokenMap, facts: Iterable[Markup], outcomes: Sequence[str], data: dict[str, Any]
+    map: TokenMap,
+    kind: str,
+    facts: Iterable[Markup],
+    outcomes: Sequence[str],
+    data: dict[str, Any],
 ) -> Markup:
     return _MAP.format(
+        kind=kind,
         id=visible(map.sample_id),
         facts=_joined(facts),
         direction="rtl" if is_right_to_left("".join(map.texts)) else "ltr",

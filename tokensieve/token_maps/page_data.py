@@ -25,10 +25,18 @@ def map_data(map: TokenMap) -> dict[str, Any]:
 def diff_data(
     left: TokenMap, right: TokenMap, outcomes: Sequence[str], labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Return two maps of the same tokens as JSON; `outcomes`: by whom each token was kept."""
+    """Return two maps of the same tokens as JSON; `outcomes`: by whom each token was kept.
+
+    Numbers that both sides have alike stand on the left side only: most of them, where both used
+    the same models.
+    """
     names = column_names([left, right])
-    sides = [_side(map, label, names) for map, label in zip((left, right), labels, strict=True)]
-    return _tokens(left) | {"outcomes": _coded(outcomes), "sides": sides}
+    first, second = (
+        _side(map, label, names) for map, label in zip((left, right), labels, strict=True)
+    )
+    known = first["columns"]
+    second["columns"] = [each[:2] if each in known else each for each in second["columns"]]
+    return _tokens(left) | {"outcomes": _coded(outcomes), "sides": [first, second]}
 
 
 def _side(map: TokenMap, label: str, names: Sequence[str]) -> dict[str, Any]:

@@ -153,7 +153,7 @@
     all.push(["outcome", data.sides.map((side) => [outcome(side, index)])]);
     const at = data.number[index];
     if (at < 0) return all;
-    for (const name of names(data.sides, "columns")) all.push([name, data.sides.map((side) => valueOf(side, name, at))]);
+    for (const name of names(data.sides, "columns")) all.push([name, data.sides.map((side) => valueOf(data.sides, side, name, at))]);
     for (const name of names(data.sides, "words")) all.push([name, data.sides.map((side) => wordOf(side, name, at))]);
     return all;
   }
@@ -162,9 +162,13 @@
     return [...new Set(sides.flatMap((side) => side[kind].map(([name]) => name)))];
   }
 
-  function valueOf(side, name, at) {
-    const found = side.columns.find((column) => column[0] === name);
-    return found ? [number(found[2][at]), found[1]] : ["–"];
+  const columnOf = (side, wanted) => side.columns.find(([name]) => name === wanted);
+
+  function valueOf(sides, side, name, at) {
+    const found = columnOf(side, name);
+    if (!found) return ["–"];
+    const values = found[2] || columnOf(sides[0], name)[2]; // left out where both say the same
+    return [number(values[at]), found[1]];
   }
 
   function wordOf(side, name, at) {
@@ -261,7 +265,10 @@
   card.hidden = true;
   card.setAttribute("role", "tooltip");
   document.body.append(card);
-  if (controls) addControls();
+  if (controls) {
+    controls.hidden = !document.querySelector(".token-map:not(.token-diff)"); // nothing to colour
+    addControls();
+  }
   articles.forEach((article) => watcher.observe(article));
   addEventListener("beforeprint", () => articles.forEach(build));
 })();
