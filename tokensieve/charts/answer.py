@@ -43,7 +43,7 @@ def draw_bars_chart(
     panel = figure.subplots()
     panel.barh(range(len(shown)), np.where(np.isfinite(value_B), value_B, np.nan), color=BLUE)
     panel.set_yticks(range(len(shown)), shown)
-    panel.set_ylim(len(shown) - 0.5, -0.5)
+    panel.set_ylim(max(len(shown), 1) - 0.5, -0.5)
     panel.set_xlabel(_shortened(measure))
     panel.grid(axis="x")
     panel.grid(visible=False, axis="y")
