@@ -125,6 +125,12 @@ def test_two_maps_have_one_text_and_the_data_of_both_sides():
     assert '<li><bdi class="left">only in A: 1</bdi></li>' in fragment
 
 
+def test_numbers_that_both_maps_have_alike_are_told_once():
+    same = Parsed(diff_fragment(EVERY_KIND, EVERY_KIND)).data["sides"]
+    assert [len(column) for column in same[0]["columns"]] == [3, 3, 3, 3]
+    assert [len(column) for column in same[1]["columns"]] == [2, 2, 2, 2]
+
+
 def test_maps_of_other_tokens_are_refused():
     with pytest.raises(SettingsError, match="tokens in one"):
         diff_fragment(EVERY_KIND, map_of(["a"], [1.0]))
