@@ -381,7 +381,7 @@ def test_a_narrow_table_folds_headings_and_cuts_texts_but_no_number(storage):
 
 
 def test_where_no_table_fits_a_row_stands_below_the_other(storage):
-    assert in_lines(storage, width=54, max_rows=2) == [
+    assert in_lines(storage, width=51, max_rows=2) == [
         "row 1",
         "  name             a long name of something",
         "  kept_tokens      1,234,567",
