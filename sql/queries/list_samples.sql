@@ -1,7 +1,8 @@
 -- A page of the samples of a round, in the order of a measure: those without it come last.
--- In: $run, $round, $source or NULL for all, $measure, $sign (1: the lowest first, -1: the highest
--- first), $most, and what the page before ended with: $after_rank and $after_sample, both NULL for
--- the first page. Influence in nats; positive where the reference improved.
+-- In: $run, $round, $source or NULL for all, $prefix of the ids, $measure, $sign (1: the lowest
+-- first, -1: the highest first), $most, and what the page before ended with: $after_rank and
+-- $after_sample, both NULL for the first page. Influence in nats; positive where the reference
+-- improved.
 WITH measured AS (
     SELECT
         sample_id,
@@ -12,7 +13,11 @@ WITH measured AS (
         mean_influence,
         mean_base_nll
     FROM sample_stats
-    WHERE run = $run AND round = $round AND ($source IS NULL OR source = $source)
+    WHERE
+        run = $run
+        AND round = $round
+        AND ($source IS NULL OR source = $source)
+        AND starts_with(sample_id, $prefix)
 ),
 
 ranked AS (

@@ -70,11 +70,12 @@ def find_samples(index: Index, asked: Asked) -> Found:
     default = "kept" if found["stats"]["mean_influence"] is None else "influence"
     order = asked.choice("order", SAMPLE_ORDERS, default)
     rank, sample = asked.after(float, str)
-    source = asked.text("source")
+    source, prefix = asked.text("source"), asked.text("prefix")
     samples = index.rows(
         "list_samples",
         **found["at"],
         source=source,
+        prefix=prefix or "",
         **_ordered(order),
         after_rank=rank,
         after_sample=sample,
@@ -82,6 +83,7 @@ def find_samples(index: Index, asked: Asked) -> Found:
     return found | {
         "source": source,
         "sources": index.rows("list_sources", **found["at"]),
+        "prefix": prefix,
         "order": order,
         "orders": SAMPLE_ORDERS,
         "is_first": sample is None,

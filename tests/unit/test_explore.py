@@ -174,6 +174,13 @@ def test_samples_are_paged_in_their_order_and_none_is_lost(client, monkeypatch):
     }
 
 
+@pytest.mark.parametrize(("prefix", "found"), [("a", "a"), ("", "abc"), ("%", "")])
+def test_samples_are_found_by_how_their_ids_begin(client, prefix, found):
+    page = parsed(client.get("samples", params={"at": AT, "prefix": prefix}))
+
+    assert "".join(row[0] for row in page.rows[1:]) == found
+
+
 def test_tokens_are_found_by_their_text_and_paged(client, monkeypatch):
     monkeypatch.setattr(finding, "PAGE_ROWS", 3)
     first = parsed(client.get(f"tokens?at={AT}&order=-count"))
