@@ -42,11 +42,13 @@ def storage(tmp_path):
     return LocalStorage(tmp_path / "workspace")
 
 
-def step_of(storage, base, policies, frozen=None, **selection):
-    corpus = make_corpus(storage, SAMPLES)
-    nothing = [[0.0] * len(each) for each in INFLUENCE]
+def step_of(
+    storage, base, policies, frozen=None, samples=SAMPLES, influence=INFLUENCE, **selection
+):
+    corpus = make_corpus(storage, samples)
+    nothing = [[0.0] * len(each) for each in influence]
     scores = {
-        "base": make_scores(corpus, "base", INFLUENCE),
+        "base": make_scores(corpus, "base", influence),
         "reference": make_scores(corpus, "reference", nothing),
     }
     step = selection_step(corpus, scores, SelectionSettings(**{"keep": 0.5} | selection))
@@ -77,9 +79,9 @@ def select(step):
     )
 
 
-def finished(storage, base, name, policies, frozen=None):
+def finished(storage, base, name, policies, **given):
     """Finish and index a run with these policies; return its commit."""
-    step = step_of(storage, base, policies, frozen)
+    step = step_of(storage, base, policies, **given)
     commit = select(step)
     finish_run(storage, name, [(step.corpus, step.scores, step.artifact)])
     update_index(storage)
@@ -110,6 +112,24 @@ def test_commit_and_index_say_how_many_tokens_each_policy_kept_by_source(storage
     }
     counted = "SELECT name, value FROM counts WHERE name LIKE 'eos%' ORDER BY ALL"
     assert rows(storage, counted) == [("eos_dropped_tokens", 0), ("eos_kept_tokens", 4)]
+
+
+def test_what_smoothing_kept_and_dropped_is_counted_over_all_shards(storage, base):
+    samples = [[Sample(f"s{n}", "wiki", (3, 4, 4, 5, 4, 4))] for n in range(2)]
+    influence = [[9, 9, 0, 9, 9], [1, 1, 9, 1, 1]]
+
+    commit = finished(
+        storage, base, "smoothed", {"smooth_spans": 2}, samples=samples, influence=influence
+    )
+
+    assert rows(storage, "FROM policy_stats") == [("smoothed", 0, "wiki", "smooth_spans", 1, 1)]
+    assert commit.totals["smooth_spans_kept_tokens"] == 1
+    assert commit.totals["smooth_spans_dropped_tokens"] == 1
+    assert describe_history(storage, "smoothed").splitlines()[-1] == (
+        "round 0: against the method smooth_spans kept 1 and dropped 1: kept are 50.0 %, not 50.0 %"
+    )
+    told = "SELECT sample_id, position, weight FROM tokens WHERE policy = 'smooth_spans'"
+    assert sorted(rows(storage, told)) == [("s0", 3, 1), ("s1", 3, 0)]
 
 
 def test_the_views_name_the_policy_of_each_token(storage, base):

@@ -213,6 +213,24 @@ def test_a_match_of_nothing_protects_nothing():
     assert guarded("", protect_pattern="x*") == []
 
 
+def test_a_sample_that_begins_with_an_answer_does_not_go_on_with_the_one_before():
+    one = ids_of("1")[0]
+    shard = replace(shard_of([one], [one], prompt=one), response_T=np.ones(4, dtype=bool))
+
+    assert Answers(shard, Writing.of(TINY)).texts == ["11", "11"]
+
+
+def test_a_token_that_writes_nothing_holds_nothing():
+    writing = replace(byte_writing(), length_V=byte_writing().length_V.copy())
+    writing.pieces_V[2], writing.length_V[2] = b"", 0
+    a = 3 + ord("a")
+
+    answers = Answers(shard_of([a, 2, a]), writing)
+
+    assert answers.texts == ["aa"]
+    assert answers.holding([[(0, 2)]]).tolist() == [False, True, False, True]
+
+
 TEXTS = [
     "na\u00efve \U0001f469\u200d\U0001f469\u200d\U0001f467 ok",
     "e\u0301a \u0928\u093f\u4e2d\u6587 \u0663\u0664 x",
