@@ -1,5 +1,7 @@
 """What policies overrode: on record in the selection, the index, the summary and the history."""
 
+import math
+
 import pytest
 
 from sql import connect_published, run
@@ -43,13 +45,20 @@ def storage(tmp_path):
 
 
 def step_of(
-    storage, base, policies, frozen=None, samples=SAMPLES, influence=INFLUENCE, **selection
+    storage,
+    base,
+    policies,
+    frozen=None,
+    samples=SAMPLES,
+    influence=INFLUENCE,
+    reference=None,
+    **selection,
 ):
     corpus = make_corpus(storage, samples)
-    nothing = [[0.0] * len(each) for each in influence]
+    reference = reference or [[0.0] * len(each) for each in influence]
     scores = {
         "base": make_scores(corpus, "base", influence),
-        "reference": make_scores(corpus, "reference", nothing),
+        "reference": make_scores(corpus, "reference", reference),
     }
     step = selection_step(corpus, scores, SelectionSettings(**{"keep": 0.5} | selection))
     step = step if frozen is None else with_frozen_thresholds(step, frozen)
@@ -202,17 +211,18 @@ def test_thresholds_that_are_frozen_are_those_of_the_method_and_policies_come_af
 
 
 def test_the_selection_of_a_method_that_decides_in_training_says_what_is_protected(storage, base):
-    step = step_of(storage, base, {"protect": ("eos",)}, method="rho-1")
+    reference = [[0, 0, 0, math.nan, 0, 0, 0], [0] * 6]  # of the first EOS there is no score
+    step = step_of(storage, base, {"protect": ("eos",)}, reference=reference, method="rho-1")
 
     commit = select(step)
 
     table = step.artifact.read_table(commit.receipts[0], "shards")
-    assert table["protected"].to_pylist() == [[None] * 4 + ["eos"], [None] * 3 + ["eos"]]
+    assert table["protected"].to_pylist() == [[None] * 5, [None, None, None, "eos"]]
     assert "policy" not in table.column_names
-    assert commit.totals["kept_tokens"] == 13
+    assert commit.totals["kept_tokens"] == 12
     finish_run(storage, "later", [(step.corpus, step.scores, step.artifact)])
     update_index(storage)
     assert rows(storage, "SELECT count(*) FROM policy_stats") == [(0,)]
-    assert rows(storage, "SELECT count(protected) FROM tokens WHERE protected = 'eos'") == [(4,)]
+    assert rows(storage, "SELECT count(protected) FROM tokens WHERE protected = 'eos'") == [(3,)]
     with connect_published(storage) as connection:
         assert all_rows(run(connection, "list_policies", run="later")) == []
