@@ -1,5 +1,6 @@
 """Write the report of a round of a run: one HTML page that needs nothing beside itself."""
 
+import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,13 +9,14 @@ from sql.report import list_extreme_samples, read_findings
 from sql.token_maps import read_token_maps
 from tasks.output import replaced
 from tokensieve import __version__
+from tokensieve.addresses import is_address
 from tokensieve.artifact import Artifact
 from tokensieve.drops import read_log
 from tokensieve.errors import InputError, SettingsError, shortened
 from tokensieve.methods import find_method
 from tokensieve.methods.influence import influence
 from tokensieve.report import Choice, Other, Report, Row, SampleEntry, report_page
-from tokensieve.runs import FinishedRound, Run, load_run
+from tokensieve.runs import FinishedRound, Run, load_run, run_and_round
 from tokensieve.settings import SelectionSettings
 from tokensieve.storage import Storage
 
@@ -79,7 +81,7 @@ def make_report(
         samples=_entries(storage, (run_name, number), other, rows),
         num_samples=rows[0]["num_ranked"] if rows else 0,
         other=_compared(storage, other, rows),
-        workspace=str(storage),
+        workspace=_typed(storage),
         version=__version__,
         written=f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
     )
@@ -122,10 +124,8 @@ def _other_round(
     run_name, number = of
     if against is None:
         return (run_name, number - 1) if number else None
-    other, colon, digits = against.partition(":")
-    if colon and not digits.isdecimal():
-        raise SettingsError(f"--against: {shortened(against)} is not of the form RUN or RUN:ROUND")
-    found = _finished_round(storage, other, int(digits) if colon else None)
+    other, round = run_and_round("--against", against)
+    found = _finished_round(storage, other, round)
     if (other, found.round.round) == of:
         raise SettingsError(
             f"--against: {shortened(against)} is the round that is reported. Name another one."
@@ -173,6 +173,12 @@ def _choice(selection: Artifact) -> Choice:
         if rule.direction == "test"
         else {name: each["score"] for name, each in sorted(noted.items())},
     )
+
+
+def _typed(storage: Storage) -> str:
+    """Return the place of the workspace as a person would type it here."""
+    place = str(storage)
+    return place if is_address(place) else min(place, os.path.relpath(place), key=len)
 
 
 def _alarms(storage: Storage, run_name: str) -> tuple[str, ...]:

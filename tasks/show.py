@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sql
 from tasks.cells import cell
 from tokensieve.errors import SettingsError, shortened
-from tokensieve.runs import last_worked_on
+from tokensieve.runs import last_worked_on, run_and_round
 from tokensieve.storage import Storage
 from tokensieve.token_maps.terminal import diff_lines, map_lines
 from tokensieve.visible_text import visible
@@ -43,7 +43,7 @@ def describe_sample(storage: Storage, wanted: Wanted, is_coloured: bool) -> str:
     if wanted.diff is None:
         lines = map_lines(map, wanted.column, is_coloured)
         return "\n".join([*lines, *_other_rounds(places, place)])
-    other = _chosen(storage, places, "--diff", *_named(wanted.diff))
+    other = _chosen(storage, places, "--diff", *run_and_round("--diff", wanted.diff))
     [other_map] = sql.read_token_maps(storage, *other, [sample])
     return "\n".join(diff_lines(map, other_map, is_coloured))
 
@@ -88,14 +88,6 @@ def _chosen(
             f"These have it: {_listed(places)}."
         )
     return chosen, max(rounds) if round is None else round
-
-
-def _named(text: str) -> tuple[str, int | None]:
-    """Return run and round of RUN or RUN:ROUND."""
-    run, colon, digits = text.partition(":")
-    if colon and not digits.isdecimal():
-        raise SettingsError(f"--diff: {shortened(text)} is not of the form RUN or RUN:ROUND.")
-    return run, int(digits) if colon else None
 
 
 def _token_lines(storage: Storage, sample: str, place: _Place, wanted: Wanted) -> list[str]:

@@ -235,6 +235,14 @@ def named_run(storage: Storage, name: str) -> Run:
     raise SettingsError(f"{storage}: there is no run called {shortened(name)}. {hint}")
 
 
+def run_and_round(flag: str, text: str) -> tuple[str, int | None]:
+    """Return what RUN or RUN:ROUND names; None: no round. Raises SettingsError naming the flag."""
+    run, colon, digits = text.partition(":")
+    if colon and not (digits.isascii() and digits.isdecimal()):
+        raise SettingsError(f"{flag}: {shortened(text)} is not of the form RUN or RUN:ROUND.")
+    return run, int(digits) if colon else None
+
+
 def all_runs(storage: Storage) -> list[Run]:
     """Return every run of the workspace, by name."""
     runs = [load_run(storage, name) for name in storage.names("runs")]
@@ -281,3 +289,12 @@ def last_worked_on(storage: Storage, names: Collection[str]) -> str:
         return max((each.started for each in attempts(storage, name)), default=0.0), name
 
     return max(names, key=begun)
+
+
+def as_begun(storage: Storage, names: Collection[str]) -> list[str]:
+    """Return some runs in the order in which work on them began; by name where nothing tells."""
+
+    def begun(name: str) -> tuple[float, str]:
+        return min((each.started for each in attempts(storage, name)), default=0.0), name
+
+    return sorted(names, key=begun)
