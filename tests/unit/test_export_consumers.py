@@ -32,7 +32,7 @@ READERS = {
     "ms-swift": "ms-swift",
 }
 """The environment of each format's trainer."""
-MAX_LENGTH = 64
+MAX_LENGTH = 96
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,11 @@ def _documents(rows: Rows) -> bytes:
     return gzip.compress(lines.encode(), mtime=0)
 
 
+def _length(max_length: int) -> int:
+    """Return a length that no sample exceeds and that OLMo-core packs to: a power of 2."""
+    return 1 << (max_length - 1).bit_length()
+
+
 def _recipe(to: Destination) -> dict[str, str]:
     tokenizer = to.known_base.tokenizer
     eos = tokenizer.eos_token_id
@@ -71,7 +76,7 @@ def _recipe(to: Destination) -> dict[str, str]:
                 identifier=f"{{DIRECTORY}}/tokenizer",
             ),
             dtype=NumpyDatasetDType.{_dtype(to.vocabulary_size)},
-            sequence_length={to.max_length},  # no sample is longer, so none is cut
+            sequence_length={_length(to.max_length)},  # no sample is longer, so none is cut
             generate_doc_lengths=True,
             long_doc_strategy=LongDocStrategy.truncate,
             use_array_if_local=False,  # a document is a sample, not what ends with an EOS
