@@ -7,6 +7,8 @@ from typing import Any
 
 from tokensieve.errors import SettingsError, shortened
 
+_MAX_DIGITS = 10
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -28,7 +30,7 @@ class Asked:
     def number(self, name: str) -> int:
         """Return a whole number of at least 0; raise SettingsError for anything else."""
         value = self.required(name)
-        if not value.isdecimal() or len(value) > 9:
+        if not _is_number(value):
             raise SettingsError(
                 f"{name}: {shortened(value)} is not a whole number. Begin with the runs."
             )
@@ -47,7 +49,7 @@ class Asked:
         """Return run and round of `RUN:ROUND`; None for the last round."""
         value = self.required(name)
         run, _, number = value.rpartition(":")
-        return (run, int(number)) if run and number.isdecimal() else (value, None)
+        return (run, int(number)) if run and _is_number(number) else (value, None)
 
     def after(self, *kinds: type) -> list[Any]:
         """Return what the page before ended with, a value of each kind; None for the first page."""
@@ -56,7 +58,7 @@ class Asked:
             return [None] * len(kinds)
         try:
             found = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, list) or [type(each) for each in found] != list(kinds):
             raise SettingsError(
@@ -68,3 +70,7 @@ class Asked:
 def end_of_page(*values: Any) -> str:
     """Return what `Asked.after` reads."""
     return json.dumps(values)
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < _MAX_DIGITS

@@ -20,6 +20,7 @@ from tokensieve.storage import Storage
 
 _HOST = "127.0.0.1"
 _BACKLOG = 64
+_MAX_SECONDS_TO_END = 5
 DOOR = """<!doctype html>
 <meta charset="utf-8">
 <meta name="referrer" content="no-referrer">
@@ -40,7 +41,7 @@ class Server(uvicorn.Server):
                 app,
                 lifespan="off",
                 ws="none",
-                timeout_graceful_shutdown=1,
+                timeout_graceful_shutdown=_MAX_SECONDS_TO_END,
                 log_level="warning",
                 access_log=False,
                 server_header=False,
