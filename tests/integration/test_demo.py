@@ -2,22 +2,29 @@
 
 import io
 import json
+import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from PIL import Image
 from rich.console import Console
 
 import sql
 from flows.demo import METHODS, demo
 from tasks.demo_report import Piece
+from tasks.report import write_report
 from tasks.status import describe_runs
+from tests.browser import CHROMIUM, browser
 from tokensieve.noise import demo as materials
 from tokensieve.noise.planting import KINDS
 from tokensieve.storage import LocalStorage
 
 pytestmark = pytest.mark.usefixtures("prefect_server", "ray_cluster")
 
+ROOT = Path(__file__).resolve().parents[2]
+SCREENSHOTS = Path(os.environ.get("TOKENSIEVE_SCREENSHOTS", ROOT / "screenshots"))
 SMALL = {"holdout": 12, "corpus": 120, "general": 60, "base": 30, "reference": 90}
 
 
@@ -114,7 +121,7 @@ def test_the_report_has_a_row_for_each_method_and_commands_that_name_the_workspa
         assert cells == [f"{share:.0%}" for share in expected]
     commands = lines[lines.index("Try next") + 1 :]
     assert [command.split()[:2] for command in commands] == [
-        ["tokensieve", name] for name in ("status", "history", "sql", "sql")
+        ["tokensieve", name] for name in ("status", "report", "history", "sql", "sql")
     ]
     assert all(workspace.name in command for command in commands)
 
@@ -157,3 +164,42 @@ def test_the_reference_evolves_on_the_noisy_corpus_itself(report, workspace):
     assert [round(share, 2) for *_, share in rounds[1:]] == [0.6, 0.6]
     assert 0.3 < removal.clean < 0.5  # 40 % of all tokens go, clean or not
     assert report.evolution.history in printed(report)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_the_page_of_a_method_beside_another_is_seen_in_a_browser(
+    report, workspace, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(workspace.parent)
+    storage, page = LocalStorage(Path(workspace.name)), tmp_path / "page.html"
+    [other] = [name for name in storage.names("runs") if name.startswith("rho-")]
+    write_report(storage, report.summary.run, None, other, 60, page)
+
+    with browser(tmp_path / "profile") as tab:
+
+        def keep(name, seen, **look):
+            tab.look(**{"width": 860, "height": 1150} | look)
+            tab.run(f"document.querySelector({seen!r}).scrollIntoView({{behavior: 'instant'}})")
+            tab.wait_until("document.querySelectorAll('.token').length > 100")
+            tab.screenshot(SCREENSHOTS / f"report-{name}.png")
+            assert tab.run("document.documentElement.scrollWidth <= innerWidth"), name
+
+        tab.open(page.as_uri())
+        tab.wait_for("60 of 60 samples shown")
+        keep("head", "header")
+        keep("samples", ".token-controls")
+        keep("dark", "#numbers", scheme="dark")
+        keep("phone", "#where", width=320)
+        tab.run("document.querySelector('[value=diff]').click()")
+        keep("difference", "#samples")
+    beside("report.png", "report-head.png", "report-samples.png")
+    assert (SCREENSHOTS / "report.png").stat().st_size < 250_000
+
+
+def beside(name, *parts):
+    """Put screenshots of one size beside each other, in few colours."""
+    images = [Image.open(SCREENSHOTS / part).convert("RGB") for part in parts]
+    whole = Image.new("RGB", (sum(each.width for each in images), images[0].height))
+    for number, each in enumerate(images):
+        whole.paste(each, (number * each.width, 0))
+    whole.quantize(128).save(SCREENSHOTS / name, optimize=True)

@@ -81,6 +81,7 @@ class Report:
     """Of the round, from which those were taken."""
     other: Other | None
     workspace: str
+    """As it is given to commands."""
     version: str
     written: str
     """When, in UTC."""
