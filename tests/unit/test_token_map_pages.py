@@ -23,6 +23,8 @@ from tokensieve.token_maps.markup import (
 UNSEEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 MINUS, NOTHING = "\N{MINUS SIGN}", "\N{EN DASH}"
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+BYTES = ("⟨0xC3⟩", "⟨0xA9⟩⟨0xE2⟩", "⟨0x80⟩", "⟨0x9C⟩", "⟨0xE2⟩", "⟨0x80⟩", "⟨0xAE⟩")
+"""The bytes of a letter, a quotation mark and a control that turns the direction round."""
 HOSTILE_MAP = map_of(
     HOSTILE,
     [NAN, *[0.0] * 3, *[1.0] * 3],
@@ -211,7 +213,10 @@ def shown(chromium, tmp_path_factory):
     """A page of a map, of two maps of the same sample, of hostile ones and of many more."""
     file = tmp_path_factory.mktemp("page") / "maps.html"
     many = [map_fragment(map_of(["x"] * 50, [1.0] * 50)) for _ in range(60)]
-    shown = [map_fragment(EVERY_KIND), diff_fragment(EVERY_KIND, OTHER), map_fragment(HOSTILE_MAP)]
+    texts = ["a", *BYTES, "é"]
+    maps = [EVERY_KIND, HOSTILE_MAP, map_of(texts, [1.0] * len(texts))]
+    shown = [map_fragment(each) for each in maps]
+    shown.insert(1, diff_fragment(EVERY_KIND, OTHER))
     controls = page_controls([EVERY_KIND, OTHER])
     file.write_text(page_of(controls, *shown, *many), encoding="utf-8")
     chromium.open(file.as_uri())
@@ -260,6 +265,23 @@ def test_the_card_of_a_prompt_token_and_of_an_unscorable_one_tell_what_there_is(
 
     assert prompt == [["token", "10"], ["position", "0"], ["turn", "0"], ["outcome", "prompt"]]
     assert ["influence", NOTHING] in card(shown)
+
+
+@needs_chromium
+def test_a_token_of_bytes_tells_which_character_it_is_a_part_of(shown):
+    tokens = ".token-map:nth-of-type(4) .token"
+    shown.run("document.querySelectorAll('.token-map')[3].scrollIntoView()")
+    parts = []
+    for place in range(9):
+        point_at(shown, tokens, place)
+        parts.append(card(shown)[0])
+    shown.run("scrollTo(0, 0)")
+
+    quote, control = ["part of", "\u201c"], ["part of", "U+202E"]
+    assert parts[0] == ["token", "10"]
+    assert parts[1:5] == [["part of", "é"], ["part of", "é \u201c"], quote, quote]
+    assert parts[5:8] == [control] * 3
+    assert parts[8] == ["token", "18"]
 
 
 @needs_chromium

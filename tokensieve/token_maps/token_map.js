@@ -4,6 +4,8 @@
 // users' data is set as text, never as markup.
 (() => {
   const NEAR = "800px";
+  const BYTE = /⟨0x([0-9A-F]{2})⟩/;
+  const UNSEEN = /[\p{C}\p{M}\p{Z}]/u;
   const GLYPHS = /(⏎|⟨(?:0x|U\+|\d)[^⟨⟩]*⟩|[␀-␟])/;
   const maps = new Map(); // article -> its data, and the elements of its tokens
   const controls = document.querySelector(".token-controls");
@@ -150,12 +152,37 @@
 
   function rows(data, index) {
     const all = [["token", [[data.ids[index]]]], ["position", [[index]]], ["turn", [[turnOf(data, index)]]]];
+    const whole = characters(data, index);
+    if (whole) all.unshift(["part of", [[whole]]]);
     all.push(["outcome", data.sides.map((side) => [outcome(side, index)])]);
     const at = data.number[index];
     if (at < 0) return all;
     for (const name of names(data.sides, "columns")) all.push([name, data.sides.map((side) => valueOf(data.sides, side, name, at))]);
     for (const name of names(data.sides, "words")) all.push([name, data.sides.map((side) => wordOf(side, name, at))]);
     return all;
+  }
+
+  // Which characters a token of single bytes is a part of, in words; null if it has no such bytes.
+  function characters({ texts }, index) {
+    if (!BYTE.test(texts[index])) return null;
+    const before = texts.slice(Math.max(0, index - 3), index).flatMap(bytesOf); // none has over 4
+    const bytes = [...before, ...texts.slice(index, index + 4).flatMap(bytesOf)];
+    const goesOn = (at) => (bytes[at] & 0xc0) === 0x80;
+    let start = before.length;
+    let end = start + bytesOf(texts[index]).length;
+    while (start > 0 && goesOn(start)) start -= 1;
+    while (end < bytes.length && goesOn(end)) end += 1;
+    const found = [...new TextDecoder().decode(new Uint8Array(bytes.slice(start, end)))];
+    return found.includes("\ufffd") ? null : found.map(visible).join(" ");
+  }
+
+  function bytesOf(text) {
+    const encoder = new TextEncoder();
+    return text.split(BYTE).flatMap((part, place) => (place % 2 ? [parseInt(part, 16)] : [...encoder.encode(part)]));
+  }
+
+  function visible(character) {
+    return UNSEEN.test(character) ? `U+${character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}` : character;
   }
 
   function names(sides, kind) {
