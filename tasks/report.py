@@ -57,6 +57,7 @@ def make_report(
         )
     finished = _finished_round(storage, run_name, round)
     number = finished.round.round
+    other = _other_round(storage, against, (run_name, number))
     found = read_findings(storage, run_name, number)
     if found is None:
         raise SettingsError(
@@ -64,11 +65,10 @@ def make_report(
             "then the same command again."
         )
     made = finished.round.artifacts(storage)
-    other = _other_round(storage, against, (run_name, number))
     rows = list_extreme_samples(
         storage, (run_name, number), num_samples, other, only_shared=against is not None
     )
-    if against and not rows:
+    if against and num_samples and not rows:
         raise SettingsError(
             f"--against: {shortened(against)} has no sample in common with round {number} of "
             f"{run_name}. Name a run that cleaned the same drop."

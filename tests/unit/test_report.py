@@ -227,6 +227,11 @@ def test_a_run_that_shares_no_sample_is_no_comparison(storage):
         reported(storage, "tiny-1", against="apart")
 
 
+def test_a_report_may_be_asked_for_without_samples(storage):
+    report = reported(storage, "tiny-1", against="tiny-1:0", num_samples=0)
+    assert (report.samples, report.other.num_shared) == ([], 0)
+
+
 def test_a_run_that_was_never_done_is_unknown_and_the_known_ones_are_named(storage, capsys):
     with pytest.raises(SystemExit) as exit:
         main(["report", "../tiny", "--workspace", str(storage)])
