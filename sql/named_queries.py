@@ -7,7 +7,8 @@ A file begins with what it answers, in one sentence, and with its parameters and
 
 `last` is the run last worked on, and its last round; `last trained` the same among the runs whose
 rounds train models, `last compared` among those with arms. `last shared` is the corpus of the run
-last worked on that several rounds chose from. A parameter without a default has to be given.
+last worked on that several rounds chose from; `as begun` are all runs with a finished round, in the
+order in which they were begun. A parameter without a default has to be given.
 """
 
 import re
@@ -18,12 +19,13 @@ from importlib.resources import files
 
 from tokensieve.errors import SettingsError, shortened
 
-Value = str | int | float
+Value = str | int | float | list[str]
 
 LAST = "last"
 LAST_TRAINED = "last trained"
 LAST_COMPARED = "last compared"
 LAST_SHARED = "last shared"
+AS_BEGUN = "as begun"
 
 _HEADER = re.compile(r"(?:\s*--.*\n)*")
 _SENTENCE = re.compile(r".*?\.(?=\s+[A-Z]|$)")
@@ -36,7 +38,7 @@ class Parameter:
     """What a named query can be told."""
 
     name: str
-    default: Value | None
+    default: str | int | float | None
     """None: it has to be given. LAST and the like stand for something that the index holds."""
 
 
@@ -104,7 +106,7 @@ def _parameter(text: str) -> Parameter:
     return Parameter(name, None if default is None else _plain(default))
 
 
-def _plain(text: str) -> Value:
+def _plain(text: str) -> str | int | float:
     """Return the number that a text is, or the text."""
     for kind in (int, float):
         try:

@@ -6,6 +6,7 @@ python -m tests.sql_page workspace/demo      after a change of a question, from 
 
 import re
 import sys
+import textwrap
 from html import escape
 from pathlib import Path
 
@@ -76,7 +77,8 @@ def _of_query(named: NamedQuery) -> str:
 
 def _of_table(table: Table) -> str:
     key = f" Key: {', '.join(f'`{name}`' for name in table.key)}." if table.key else ""
-    lines = [f"### {table.name}", "", f"{_plain(table.about)}{key}", "", "| column | type | |"]
+    about = textwrap.fill(f"{_plain(table.about)}{key}", 120)
+    lines = [f"### {table.name}", "", about, "", "| column | type | |"]
     lines += ["|---|---|---|"]
     lines += [f"| `{c.name}` | {c.type} | {_plain(c.meaning)} |" for c in table.columns]
     return "\n".join([*lines, ""])

@@ -10,7 +10,7 @@ The ids of a round are known before its work is done, because an id hashes a pla
 A one-shot clean is round 0; a round of an evolving reference is planned when the one before ended.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
@@ -280,21 +280,3 @@ def attempts(storage: Storage, run: str) -> list[Attempt]:
     keys = [f"runs/{run}/attempts/{name}" for name in names if name.endswith(".json")]
     found = [parsed(Attempt, storage.read(key) or b"", storage.place(key)) for key in keys]
     return sorted(found, key=lambda attempt: attempt.started)
-
-
-def last_worked_on(storage: Storage, names: Collection[str]) -> str:
-    """Return which of some runs a process began to work on last; the last name if none tells."""
-
-    def begun(name: str) -> tuple[float, str]:
-        return max((each.started for each in attempts(storage, name)), default=0.0), name
-
-    return max(names, key=begun)
-
-
-def as_begun(storage: Storage, names: Collection[str]) -> list[str]:
-    """Return some runs in the order in which work on them began; by name where nothing tells."""
-
-    def begun(name: str) -> tuple[float, str]:
-        return min((each.started for each in attempts(storage, name)), default=0.0), name
-
-    return sorted(names, key=begun)

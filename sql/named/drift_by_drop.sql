@@ -1,36 +1,37 @@
 -- What each cleaned drop was like, and how it differs from the one before it by the same method.
--- In: $most = 50. Drops stand in the order of their first file's name; the last ones are shown.
--- Influence and losses in nats; influence is positive where the reference improved.
+-- In: $runs = as begun, $most = 50. The last ones of these runs are shown; of runs that are given,
+-- with commas between them, the order is kept. Influence and losses in nats; influence is positive
+-- where the reference improved.
 WITH drops AS (
     SELECT
         runs.settings ->> '$.method' AS method,  -- noqa: RF04
-        runs.inputs ->> '$[0].name' AS first_file,
-        runs.run,
-        stats.read_rows,
-        stats.quarantined_rows / nullif(stats.read_rows, 0) AS quarantined_share,
-        stats.response_tokens,
-        stats.kept_share,
-        stats.kept_share - lag(stats.kept_share) OVER drops_before AS kept_change,
-        stats.mean_influence,
-        stats.mean_influence - lag(stats.mean_influence) OVER drops_before AS influence_change,
-        stats.mean_base_nll,
-        stats.mean_base_nll - lag(stats.mean_base_nll) OVER drops_before AS base_nll_change
+        list_position($runs, runs.run) AS place,
+        stats.*
     FROM runs
-    INNER JOIN round_stats AS stats ON runs.run = stats.run AND stats.round = 0
-    WHERE runs.flow = 'clean'
-    WINDOW
-        drops_before AS (
-            PARTITION BY runs.settings ->> '$.method' ORDER BY runs.inputs ->> '$[0].name', runs.run
-        )
+    INNER JOIN round_stats AS stats ON runs.run = stats.run
+    WHERE runs.flow = 'clean' AND list_contains($runs, runs.run)
 ),
 
-last_ones AS (
-    SELECT *
+compared AS (
+    SELECT
+        method,
+        place,
+        run,
+        read_rows,
+        quarantined_rows / nullif(read_rows, 0) AS quarantined_share,
+        response_tokens,
+        kept_share,
+        kept_share - lag(kept_share) OVER earlier AS kept_change,
+        mean_influence,
+        mean_influence - lag(mean_influence) OVER earlier AS influence_change,
+        mean_base_nll,
+        mean_base_nll - lag(mean_base_nll) OVER earlier AS base_nll_change
     FROM drops
-    ORDER BY first_file DESC, run DESC
+    WINDOW earlier AS (PARTITION BY method ORDER BY place)
+    ORDER BY place DESC
     LIMIT $most
 )
 
-SELECT *
-FROM last_ones
-ORDER BY method, first_file, run;
+SELECT * EXCLUDE (place)
+FROM compared
+ORDER BY method, place;

@@ -15,7 +15,7 @@ from tasks.asking import asked_query, describe_queries, query_of_file
 from tests.reading import rows
 from tests.tiny_questions import make_workspace
 from tokensieve.errors import DamagedError, InputError, SettingsError
-from tokensieve.runs import last_worked_on
+from tokensieve.run_order import last_worked_on
 from tokensieve.storage import LocalStorage
 
 NAMES = [each.name for each in named_queries()]
@@ -94,11 +94,13 @@ def test_flips_between_rounds_count_what_changed_sides(storage):
 def test_drift_compares_a_drop_with_the_one_before_it(storage):
     columns = ("run", "quarantined_share", "kept_share", "kept_change", "influence_change")
 
-    assert shown(storage, "drift_by_drop", *columns) == [
-        ("first", pytest.approx(2 / 7), 0.5, None, None),
-        ("second", pytest.approx(2 / 7), 0.625, 0.125, 0.0),
+    assert shown(storage, "drift_by_drop", *columns) == [  # the second was begun first
+        ("second", pytest.approx(2 / 7), 0.625, None, None),
+        ("first", pytest.approx(2 / 7), 0.5, -0.125, 0.0),
     ]
-    assert shown(storage, "drift_by_drop", "run", most="1") == [("second",)]
+    assert shown(storage, "drift_by_drop", "run", most="1") == [("first",)]
+    given = shown(storage, "drift_by_drop", "run", "kept_change", runs="first,second")
+    assert given == [("first", None), ("second", 0.125)]
 
 
 def test_costs_stand_by_round_and_step(storage):
@@ -269,6 +271,7 @@ def test_run_and_round_are_the_last_ones_that_were_worked_on(storage):
         ("influence_distribution", {"width": "wide"}, "width: 'wide' is not a number"),
         ("agreement_between_methods", {"corpus": "abc"}, "no shared corpus 'abc'"),
         ("arms", {"run": "first"}, "no run 'first' that could answer this"),
+        ("drift_by_drop", {"runs": "first,secnd"}, "no run 'secnd' .* Did you mean second?"),
     ],
 )
 def test_a_parameter_that_does_not_fit_is_named(storage, name, given, message):
@@ -317,6 +320,23 @@ def test_a_header_may_run_over_lines_and_defaults_are_of_their_kind():
 def test_a_header_that_cannot_be_understood_is_refused(declared):
     with pytest.raises(SettingsError, match="is no parameter"):
         parsed_query("own", f"-- What.\n-- In: {declared}.\nSELECT 1")
+
+
+def test_the_last_round_is_that_of_whatever_run_is_asked_about(storage):
+    text = "-- In: $run = evolve-1, $round = last, $least = 0.\nSELECT $run, $round, $least"
+    given = {"run": "online-1", "least": "7"}
+
+    own = parsed_query("own", text)
+
+    assert run_named(storage, own, {}, max_rows=9, max_seconds=30).values["round"] == 1
+    assert run_named(storage, own, given, max_rows=9, max_seconds=30).values == {
+        "run": "online-1",
+        "round": 1,
+        "least": 7,
+    }
+    of_none = parsed_query("own", "-- In: $round = last.\nSELECT $round")
+    with pytest.raises(SettingsError, match=r"round: is one of a run\. Declare `\$run = last`"):
+        run_named(storage, of_none, {}, max_rows=9, max_seconds=30)
 
 
 def test_what_has_no_default_has_to_be_given(storage):
