@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import sql
 from tasks.cells import cell
 from tokensieve.errors import SettingsError, shortened
-from tokensieve.runs import last_worked_on, run_and_round
+from tokensieve.run_order import last_worked_on
+from tokensieve.runs import run_and_round
 from tokensieve.storage import Storage
 from tokensieve.token_maps.terminal import diff_lines, map_lines
 from tokensieve.visible_text import visible

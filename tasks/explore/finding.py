@@ -7,7 +7,7 @@ from typing import Any
 import sql
 from tasks.explore.asked import Asked, end_of_page
 from tokensieve.errors import SettingsError, shortened
-from tokensieve.runs import last_worked_on
+from tokensieve.run_order import last_worked_on
 from tokensieve.storage import Storage
 from tokensieve.token_maps import visible_token
 
