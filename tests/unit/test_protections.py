@@ -27,6 +27,7 @@ from tokensieve.policies.writing import Writing
 from tokensieve.settings import PolicySettings, checked
 
 REAL = Path(__file__).resolve().parents[2] / "../shared/models/base-6m"
+DOCUMENT = (Path(__file__).resolve().parents[2] / "docs/policies.md").read_text()
 TINY = tiny_tokenizer()
 EOS = TINY.eos_token_id
 
@@ -99,11 +100,30 @@ def byte_writing():
         ("$12 is 50% of .5", "$[12] is [50]% of [.5]"),
         ("2024-01-31", "[2024]-[01]-[31]"),
         ("12. Then", "[12]. Then"),
+        ("3x4, 12/x", "[3]x4, [12]/x"),
         ("twelve", "twelve"),
     ],
 )
 def test_a_number_is_one_in_the_text(text, expected):
     assert characters(text, "numbers") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("\u51713\u4e2a", "3"),  # Chinese has no space before a number
+        ("3\u00d74", "34"),  # a multiplication sign is no letter
+        ("\u0444\u04385 \u03b15 \u00e95", ""),
+        ("\u22124.5", "\u22124.5"),
+    ],
+)
+def test_a_number_stands_after_what_is_no_letter_of_a_name(text, protected):
+    ids = ids_of(text)
+
+    guard_T = Guard(TINY, PolicySettings(protect=("numbers",))).guards(shard_of(ids), 0)
+
+    kept = [id for id, guard in zip(ids, guard_T[1:], strict=True) if guard == 0]
+    assert TINY.decode(kept) == protected
 
 
 @pytest.mark.parametrize(
@@ -334,11 +354,12 @@ def test_what_is_no_pattern_is_refused_with_its_place(pattern):
         checked(PolicySettings, {"protect_pattern": pattern})
 
 
-def test_every_protection_that_can_be_set_is_defined_with_a_sentence():
+def test_every_protection_that_can_be_set_is_defined_with_a_sentence_that_the_document_has():
     with pytest.raises(SettingsError, match="'eos', 'tool_calls', 'code_fences' or 'numbers'"):
         checked(PolicySettings, {"protect": ["code"]})
     assert list(PROTECTIONS) == ["eos", "tool_calls", "code_fences", "numbers"]
-    assert all(each.meaning.endswith(".") for each in PROTECTIONS.values())
+    for name, each in PROTECTIONS.items():
+        assert f"\n| `{name}` | {each.meaning} |\n" in DOCUMENT
 
 
 def test_the_patterns_of_our_own_take_no_longer_than_those_of_users_may(monkeypatch):

@@ -1,7 +1,8 @@
 """What each policy changes about the weights of a shard's tokens. A token is kept if its weight is
 above 0; tokens that are no candidates, because they have no score, stay as they are.
 
-Shapes: T = tokens of the shard, N = its samples, C = its candidates, R = runs of tokens.
+Shapes: T = tokens of the shard, N = its samples, C = its candidates, R = runs of tokens that are
+decided alike, M = lone tokens.
 """
 
 import numpy as np
@@ -19,7 +20,17 @@ def smoothed(weight_T: Float32s, candidate_T: Bools, offsets_N1: Int64s, span: i
     All are judged by what is given. From a span of 2 on no two lone tokens are within a span of
     each other, so that their order is of no account, and smoothing twice is smoothing once.
     """
-    state_T = np.where(candidate_T, weight_T > 0, np.int8(-1))
+    lone_M = _lone_tokens(np.where(candidate_T, weight_T > 0, np.int8(-1)), offsets_N1, span)
+    changed_T = weight_T.copy()
+    changed_T[lone_M] = weight_T[lone_M] <= 0
+    return changed_T
+
+
+def _lone_tokens(state_T: Int8s, offsets_N1: Int64s, span: int) -> Int64s:
+    """Return which tokens are lone: runs of one token, each between two runs of a span or more.
+
+    `state_T`: 1 kept, 0 dropped, -1 no candidate.
+    """
     is_first_T = np.ones(len(state_T), dtype=bool)
     is_first_T[1:] = state_T[1:] != state_T[:-1]
     is_first_T[offsets_N1[:-1][np.diff(offsets_N1) > 0]] = True
@@ -31,10 +42,8 @@ def smoothed(weight_T: Float32s, candidate_T: Bools, offsets_N1: Int64s, span: i
     is_lone_R[1:] &= is_wide_R[:-1] & (sample_R[1:] == sample_R[:-1])
     is_lone_R[:-1] &= is_wide_R[1:] & (sample_R[1:] == sample_R[:-1])
     is_lone_R[:1] = is_lone_R[-1:] = False
-    lone_M = first_R[is_lone_R]
-    changed_T = weight_T.copy()
-    changed_T[lone_M] = weight_T[lone_M] <= 0
-    return changed_T
+    lone_M: Int64s = first_R[is_lone_R]
+    return lone_M
 
 
 def guarded(weight_T: Float32s, candidate_T: Bools, guard_T: Int8s) -> Float32s:

@@ -37,8 +37,11 @@ _JSON_HEAD = (
 _JSON_END = re.compile(r"(?:\}\s*)?\}\Z")
 _TOOL_CALLS = re.compile("|".join([*_MARKERS, _JSON_HEAD]))
 _CODE_FENCES = re.compile(r"(?m)^[ \t]*(?:`{3,}(?=[^`\n]*$)|~{3,})(?:[ \t]*[^\s`]+)?")
+_IN_A_NAME = r"[\d_A-Za-z\u00c0-\u00d6\u00d8-\u00f6\u00f8-\u024f\u0370-\u052f]"
+"""Digits, and letters of scripts that part words with spaces; others stand right before numbers."""
 _NUMBERS = re.compile(
-    r"(?<!\w)[+\-\u2212]?(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
+    rf"(?<!{_IN_A_NAME})[+\-\u2212]?"
+    r"(?:(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?"
 )
 
 
@@ -85,23 +88,24 @@ def _end_of_json(text: str, start: int) -> Span:
 
 PROTECTIONS: Mapping[str, Protected] = {
     "eos": Protected(
-        "the special tokens that close a response, white space after them or not: by them a model "
-        "learns to stop. A response that was cut has none.",
+        "the special tokens that close a response, white space after them or not; a response that "
+        "was cut has none",
         Answers.closing,
     ),
     "tool_calls": Protected(
-        "the syntax of calls in the chat templates of common models: the markers around a call and "
-        "its parts, special tokens or not, and of a call in JSON the head, from its brace over "
-        "the name of the function to where its arguments begin, and the braces that end it.",
+        "markers of calls and of their parts, special tokens or not, as in the templates of Qwen, "
+        "Hermes, Llama, Mistral, DeepSeek, Kimi, GLM, Phi, Command, InternLM, MiniMax, "
+        "FunctionGemma and gpt-oss; of a call in JSON the head, up to where its arguments begin, "
+        "and the braces that end it",
         _calls,
     ),
     "code_fences": Protected(
-        "three or more ` or ~ that begin a line, indented or not, and the word after them.",
+        "three or more backticks or ~ that begin a line, indented or not, and the word after them",
         partial(_matching, _CODE_FENCES),
     ),
     "numbers": Protected(
-        "digits with sign, thousands, decimals and exponent where no letter, digit or _ stands "
-        "before them: 3 in `3 kg` and `3kg`, and none of `utf8`, `x86` or `v2`.",
+        "digits with sign, thousands, decimals and exponent, if no digit, _ or letter of the "
+        "Latin, Greek or Cyrillic alphabet stands before them: 3 in `3kg`, none of `x86`",
         partial(_matching, _NUMBERS),
     ),
 }
