@@ -20,14 +20,14 @@ from pathlib import Path
 import numpy as np
 
 from tokensieve.chat import Encoder
-from tokensieve.corpus import Float32s, Shard
+from tokensieve.corpus import Float32s, Int8s, Shard
 from tokensieve.methods import Evidence, PlantedEvidence, Selector, Source, find_method
 from tokensieve.models import input_embeddings, load_model, load_tokenizer
 from tokensieve.noise.corpus import Record, make_records
 from tokensieve.noise.demo import NOISE_RATE, make_demo
 from tokensieve.noise.encoding import encode_records
 from tokensieve.noise.finding import Finding, find_noise
-from tokensieve.noise.labels import Int8s, corpus_labels
+from tokensieve.noise.labels import corpus_labels
 from tokensieve.noise.planting import KINDS, plant_noise
 from tokensieve.planning.evidence import columns_of
 from tokensieve.scoring import score_shard

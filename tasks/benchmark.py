@@ -17,12 +17,12 @@ from tokensieve.artifact import CODE_VERSION, Artifact, load_artifact
 from tokensieve.charts import MethodPoint, benchmark_chart
 from tokensieve.chat import load_encoder
 from tokensieve.comparison import RANDOM, ArmResult, missing_controls
-from tokensieve.corpus import Bools, Float32s, Float64s, flat_array, list_array, read_shard
+from tokensieve.corpus import Bools, Float32s, Float64s, Int8s, flat_array, list_array, read_shard
 from tokensieve.documents import content_id
 from tokensieve.ingest import take_inventory
 from tokensieve.methods import METHODS, find_method
 from tokensieve.noise.finding import Finding, find_noise
-from tokensieve.noise.labels import Int8s, noise_labels
+from tokensieve.noise.labels import noise_labels
 from tokensieve.noise.planting import KINDS, plant_noise, read_planted, write_planted
 from tokensieve.noise.reading import plantable_records, records_by_id
 from tokensieve.noise.worth import (
