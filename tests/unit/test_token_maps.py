@@ -236,7 +236,8 @@ def test_colours_say_the_same_in_styles_and_leave_the_text_as_it_is():
     coloured = map_lines(map_of(["a", "b\n"], [1.0, 1.0]), None, is_coloured=True)
     text = map_lines(EVERY_KIND, None, is_coloured=True)[8:11]
 
-    assert [SGR.sub("", line) for line in coloured] == plain
+    colours = [" 1.2   1.5   1.8   2  score", ""]
+    assert [SGR.sub("", line) for line in coloured] == [*plain[:9], *colours, *plain[9:]]
     assert [SGR.sub("", line) for line in text] == ["Why?⏎", "The sum is 7.⏎", "End"]
     assert "\x1b[9;38;5;16;48;5;230m sum\x1b[0m" in text[1]
     assert all(line.endswith("\x1b[0m") for line in text)

@@ -8,7 +8,7 @@ from tokensieve.errors import SettingsError, shortened
 from tokensieve.token_maps.diff import DIFFERENCES, differences
 from tokensieve.token_maps.ends import end_lines
 from tokensieve.token_maps.facts import diff_facts, map_facts, round_name
-from tokensieve.token_maps.scales import column_names, scales_of
+from tokensieve.token_maps.scales import NUM_STEPS, column_names, scales_of
 from tokensieve.token_maps.token_map import TokenMap
 from tokensieve.visible_text import visible
 
@@ -53,6 +53,7 @@ def map_lines(map: TokenMap, column: str | None, is_coloured: bool) -> list[str]
         *_text(map.texts, map.outcomes, _steps(map, shown), is_coloured),
         "",
         *_legend(map.outcomes, is_coloured),
+        *(_colours(map, shown) if is_coloured else []),
         *end_lines(map, shown),
     ]
 
@@ -83,6 +84,17 @@ def _chosen_column(map: TokenMap, column: str | None) -> str:
             f"{', '.join(names)}."
         )
     return column or names[0]
+
+
+def _colours(map: TokenMap, column: str) -> list[str]:
+    """Return a line of the colours, each with a number that has it; nothing without a number."""
+    scale = next((each for each in scales_of([map]) if each.name == column), None)
+    if scale is None:
+        return []
+    steps = [step for step in _STEPS if step > 0 or scale.diverging]
+    values = [f"{scale.middle + scale.reach * step / NUM_STEPS:.2g}" for step in steps]
+    shown = [f"\x1b[{_STEPS[s]}m {value} \x1b[0m" for s, value in zip(steps, values, strict=True)]
+    return [" ".join([*shown, visible(column), scale.unit]).rstrip(), ""]
 
 
 def _steps(map: TokenMap, column: str) -> list[int]:
