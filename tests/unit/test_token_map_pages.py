@@ -373,6 +373,20 @@ def test_a_browser_runs_nothing_of_users_data_and_no_line_is_piled_up(shown):
 
 
 @needs_chromium
+def test_on_a_narrow_window_the_card_lies_below_and_covers_no_token(shown):
+    shown.look(width=390, height=400)
+    shown.run("scrollTo(0, 0)")
+    point_at(shown, ".token.unlearned")
+    card_box = "document.getElementById('token-card').getBoundingClientRect()"
+    token_box = "document.activeElement.getBoundingClientRect()"
+
+    assert shown.run(f"[{card_box}.left, {card_box}.bottom]") == [0, 400]
+    assert shown.run(f"{card_box}.width === document.documentElement.clientWidth")
+    assert shown.run(f"{token_box}.bottom < {card_box}.top")
+    shown.look()
+
+
+@needs_chromium
 @pytest.mark.parametrize(("scheme", "ink"), [("light", "29, 33, 38"), ("dark", "233, 235, 238")])
 def test_the_colour_scheme_is_the_readers(shown, scheme, ink):
     shown.look(scheme=scheme)

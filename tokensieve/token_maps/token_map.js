@@ -122,6 +122,7 @@
     made.setAttribute("aria-describedby", card.id);
     card.hidden = false;
     place(made);
+    if (!card.hidden) uncover(made);
   }
 
   function hide() {
@@ -218,6 +219,13 @@
     const below = at.bottom + 8 + height < innerHeight || at.top < height + 8;
     card.style.left = `${Math.max(8, Math.min(at.left, innerWidth - width - 8))}px`;
     card.style.top = `${Math.max(8, below ? at.bottom + 8 : at.top - height - 8)}px`;
+  }
+
+  // On a narrow window the card lies along the bottom, where the token may be.
+  function uncover(made) {
+    const { left, top } = card.getBoundingClientRect();
+    const covered = made.getClientRects()[0].bottom + 8 - top;
+    if (left === 0 && covered > 0) scrollBy(0, covered);
   }
 
   // --- pointer and keyboard
