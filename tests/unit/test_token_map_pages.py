@@ -139,7 +139,7 @@ def test_maps_of_other_tokens_are_refused():
 
 
 def test_a_text_from_right_to_left_is_laid_out_so():
-    assert 'dir="rtl"' in map_fragment(map_of(["שלום", " 1"], [NAN, 1.0]))
+    assert 'dir="rtl"' in map_fragment(map_of(["<|user|>", "1 ⟨0xD7⟩", " שלום"], [NAN, 1.0, 1.0]))
     assert 'dir="ltr"' in map_fragment(EVERY_KIND)
 
 

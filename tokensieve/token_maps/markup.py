@@ -88,10 +88,16 @@ def _fragment(
         kind=kind,
         id=visible(map.sample_id),
         facts=_joined(facts),
-        direction="rtl" if is_right_to_left("".join(map.texts)) else "ltr",
+        direction="rtl" if is_right_to_left(_answer(map)) else "ltr",
         text=_text(map.texts, outcomes),
         data=_json(data),
     )
+
+
+def _answer(map: TokenMap) -> str:
+    """Return the text of the response: what stands around it is the template's."""
+    texts = zip(map.texts, map.response_T, strict=True)
+    return "".join(text for text, is_response in texts if is_response)
 
 
 def _item(text: str, kind: str = "") -> Markup:

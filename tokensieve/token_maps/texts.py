@@ -1,9 +1,11 @@
 """The text of a token as it may be shown."""
 
+import re
 import unicodedata
 
 from tokensieve.visible_text import visible
 
+_SPELT = re.compile("⟨[^⟩]*⟩")
 _STRONG = {"L": False, "R": True, "AL": True}
 """Classes of characters that have a direction, and whether it is from right to left."""
 
@@ -14,6 +16,9 @@ def visible_token(text: str) -> str:
 
 
 def is_right_to_left(text: str) -> bool:
-    """Return whether the first letter of the text belongs to a script from right to left."""
-    classes = (unicodedata.bidirectional(character) for character in text)
+    """Return whether the first letter of the text belongs to a script from right to left.
+
+    Letters of what is spelt out, as in ⟨0xE2⟩, are none.
+    """
+    classes = (unicodedata.bidirectional(character) for character in _SPELT.sub("", text))
     return next((_STRONG[each] for each in classes if each in _STRONG), False)
