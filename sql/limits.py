@@ -44,7 +44,7 @@ def within_limits(
             if exceeded:
                 connection.interrupt()  # again and again: between two statements it would be lost
 
-    watcher = threading.Thread(target=watch)
+    watcher = threading.Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield

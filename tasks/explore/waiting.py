@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -13,6 +13,7 @@ from tokensieve.errors import ResourceError
 Answer = TypeVar("Answer")
 
 MAX_WAIT_SECONDS = 10.0
+_LOOK_SECONDS, _LAST_SECONDS = 0.1, 1.0
 
 
 class BusyError(ResourceError):
@@ -26,7 +27,6 @@ class Counter:
         """Take how many are asked at once."""
         self._num_at_once = num_at_once
         self._free = asyncio.Semaphore(num_at_once)
-        self._threads = ThreadPoolExecutor(num_at_once)
         self._asked: set[threading.Event] = set()
 
     async def ask(self, request: Request, question: Callable[[threading.Event], Answer]) -> Answer:
@@ -38,20 +38,26 @@ class Counter:
         await self._wait()
         given_up = threading.Event()
         self._asked.add(given_up)
+        job = asyncio.wrap_future(_started(question, given_up))
+        job.add_done_callback(lambda job: self._ended(given_up, job))
         watch = asyncio.create_task(_tell_when_left(request, given_up))
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._threads, question, given_up)
+            return await _answer(job, given_up)
         finally:
             watch.cancel()
             given_up.set()
-            self._asked.discard(given_up)
-            self._free.release()
 
     def give_up(self) -> None:
         """Tell everything that is asked to give up."""
         for given_up in list(self._asked):
             given_up.set()
+
+    def _ended(self, given_up: threading.Event, job: asyncio.Future[Answer]) -> None:
+        """Let the next one in: only now, because what hangs takes its place too."""
+        self._asked.discard(given_up)
+        self._free.release()
+        if given_up.is_set() and not job.cancelled():
+            job.exception()  # asyncio complains of errors that nobody has looked at
 
     async def _wait(self) -> None:
         try:
@@ -62,6 +68,33 @@ class Counter:
                 f"the query: waited {MAX_WAIT_SECONDS:g} s for others; {self._num_at_once} may run "
                 "at once. Ask again when one is done."
             ) from None
+
+
+def _started(
+    question: Callable[[threading.Event], Answer], given_up: threading.Event
+) -> Future[Answer]:
+    """Return the answer to come. Nobody waits for it when the process ends: a store may hang."""
+    job: Future[Answer] = Future()
+    job.set_running_or_notify_cancel()
+
+    def answer() -> None:
+        try:
+            job.set_result(question(given_up))
+        except BaseException as error:  # it is for who waits
+            job.set_exception(error)
+
+    threading.Thread(target=answer, daemon=True).start()
+    return job
+
+
+async def _answer(job: asyncio.Future[Answer], given_up: threading.Event) -> Answer:
+    """Return what the job answers; once it was told to give up, it has a moment for that."""
+    while not job.done() and not given_up.is_set():
+        await asyncio.wait({job}, timeout=_LOOK_SECONDS)
+    await asyncio.wait({job}, timeout=_LAST_SECONDS)
+    if not job.done():
+        raise BusyError("the query: was given up, and does not end.")
+    return job.result()
 
 
 async def _tell_when_left(request: Request, given_up: threading.Event) -> None:

@@ -467,6 +467,19 @@ def test_a_question_whose_page_was_closed_makes_room_for_others(client, monkeypa
     assert time.monotonic() - began < 20.0 < questions.MAX_SECONDS
 
 
+def test_a_question_that_hangs_does_not_hold_up_the_end(storage, monkeypatch, capfd):
+    hung = threading.Event()
+    monkeypatch.setattr(app, "answer_question", lambda *_: hung.wait(60))
+    began = time.monotonic()
+    with serving(storage) as client, pytest.raises(httpx.ReadTimeout):
+        ask(client, "SELECT 1", timeout=0.5)
+    seconds = time.monotonic() - began
+    hung.set()
+
+    assert seconds < 20.0
+    assert capfd.readouterr().err == ""
+
+
 # --- hostile text
 
 
