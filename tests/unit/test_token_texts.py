@@ -86,7 +86,7 @@ def test_what_can_be_seen_stays_as_it_is_and_a_newline_gets_a_mark(text):
         (" two  spaces ", " two  spaces "),
         ("\n\n", "⏎\n⏎\n"),
         ("\r\n", "␍⏎\n"),
-        ("\t\x00\x1b[0m", "␉␀␛[0m"),
+        ("\t\x00\x1b[0m", "⇥␀␛[0m"),
         ("\x7f\x9b", "⟨U+007F⟩⟨U+009B⟩"),
         ("\u202eevil\u2069", "⟨U+202E⟩evil⟨U+2069⟩"),
         ("\u200b\u2028\xa0\xad", "⟨U+200B⟩⟨U+2028⟩⟨U+00A0⟩⟨U+00AD⟩"),

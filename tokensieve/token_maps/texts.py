@@ -11,8 +11,10 @@ _STRONG = {"L": False, "R": True, "AL": True}
 
 
 def visible_token(text: str) -> str:
-    """Return the token's text with nothing unseen: as `visible`, but a newline is ⏎ and itself."""
-    return "⏎\n".join(visible(line) for line in text.split("\n"))
+    """Return the token's text with nothing unseen: as `visible`, but a newline is ⏎ and itself, and
+    a tab is ⇥, which more fonts have.
+    """
+    return "⏎\n".join(visible(line.replace("\t", "⇥")) for line in text.split("\n"))
 
 
 def is_right_to_left(text: str) -> bool:

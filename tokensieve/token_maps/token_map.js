@@ -6,7 +6,7 @@
   const NEAR = "800px";
   const BYTE = /⟨0x([0-9A-F]{2})⟩/;
   const UNSEEN = /[\p{C}\p{M}\p{Z}]/u;
-  const GLYPHS = /(⏎|⟨(?:0x|U\+|\d)[^⟨⟩]*⟩|[␀-␟])/;
+  const GLYPHS = /(⏎|⇥|⟨(?:0x|U\+|\d)[^⟨⟩]*⟩|[␀-␟])/;
   const maps = new Map(); // article -> its data, and the elements of its tokens
   const controls = document.querySelector(".token-controls");
   const columns = controls ? JSON.parse(controls.querySelector("script").textContent) : [];
