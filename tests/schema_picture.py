@@ -59,7 +59,8 @@ def schema_picture(tables: Sequence[Table]) -> str:
     frames = {"round": rounds, "run": runs}
     top = 0
     for name in ("corpus", "artifact", "model"):
-        frames[name] = _frame(f"of a{'n' * (name[0] == 'a')} {name}: {name}, …", groups[name], right, top)
+        title = f"of {'an' if name == 'artifact' else 'a'} {name}: {name}, …"
+        frames[name] = _frame(title, groups[name], right, top)
         top += frames[name].height + GAP * 2
     bottom = max(rounds.height, runs.height) + GAP * 2
     frames["view"] = _frame("views of the artifacts' files", groups["view"], 0, bottom, across=3)
