@@ -21,6 +21,9 @@ from tokensieve.documents import parsed, sealed_json
 from tokensieve.errors import ConflictError, DamagedError, SettingsError, shortened
 from tokensieve.storage import Storage
 
+_MAX_DIGITS = 10
+"""Of the number of a round, as somebody types it."""
+
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -238,7 +241,7 @@ def named_run(storage: Storage, name: str) -> Run:
 def run_and_round(flag: str, text: str) -> tuple[str, int | None]:
     """Return what RUN or RUN:ROUND names; None: no round. Raises SettingsError naming the flag."""
     run, colon, digits = text.partition(":")
-    if colon and not (digits.isascii() and digits.isdecimal()):
+    if colon and not (digits.isascii() and digits.isdecimal() and len(digits) < _MAX_DIGITS):
         raise SettingsError(f"{flag}: {shortened(text)} is not of the form RUN or RUN:ROUND.")
     return run, int(digits) if colon else None
 

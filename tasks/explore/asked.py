@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokensieve.errors import SettingsError, shortened
+from tokensieve.runs import run_and_round
 
 _MAX_DIGITS = 10
 
@@ -30,7 +31,7 @@ class Asked:
     def number(self, name: str) -> int:
         """Return a whole number of at least 0; raise SettingsError for anything else."""
         value = self.required(name)
-        if not _is_number(value):
+        if not value.isdecimal() or len(value) >= _MAX_DIGITS:
             raise SettingsError(
                 f"{name}: {shortened(value)} is not a whole number. Begin with the runs."
             )
@@ -47,9 +48,7 @@ class Asked:
 
     def round(self, name: str) -> tuple[str, int | None]:
         """Return run and round of `RUN:ROUND`; None for the last round."""
-        value = self.required(name)
-        run, _, number = value.rpartition(":")
-        return (run, int(number)) if run and _is_number(number) else (value, None)
+        return run_and_round(name, self.required(name))
 
     def after(self, *kinds: type) -> list[Any]:
         """Return what the page before ended with, a value of each kind; None for the first page."""
@@ -70,7 +69,3 @@ class Asked:
 def end_of_page(*values: Any) -> str:
     """Return what `Asked.after` reads."""
     return json.dumps(values)
-
-
-def _is_number(text: str) -> bool:
-    return text.isdecimal() and len(text) < _MAX_DIGITS

@@ -242,7 +242,7 @@ def test_two_rounds_of_a_sample_stand_beside_each_other(client):
         (f"samples?at={AT}&after=[1]", 400, "after: '[1]' is no end of a page"),
         (f"samples?at={AT}&after=%7B", 400, "after: '{' is no end of a page"),
         (f"samples?at={AT}&after={'[' * 9000}", 400, "is no end of a page"),
-        (f"samples?at=tiny-1:{'9' * 9000}", 400, "at: the index has no round of run"),
+        (f"samples?at=tiny-1:{'9' * 9000}", 400, "is not of the form RUN or RUN:ROUND"),
         (f"token?at={AT}&token_id=-1", 400, "token_id: '-1' is not a whole number"),
         ("sample?sample=nobody", 400, "sample: no round of the index has 'nobody'"),
         (f"sample?sample=nobody&at={AT}", 400, "sample: no round of the index has 'nobody'"),
