@@ -55,7 +55,7 @@ def _looks(commands: Any) -> Iterator[ArgumentParser]:
     report = add_command(commands, "report", run_report, purpose, "RUN")
     _add_report(report)
     yield report
-    purpose = "the same and more in a browser on this machine: pick, page, ask, until Ctrl-C"
+    purpose = "runs, samples, tokens and a box for SQL in a browser on this machine"
     explore = add_command(commands, "explore", run_explore, purpose)
     purpose = "to listen on, on loopback only (default: one that is free)"
     explore.add_argument("--port", type=int, default=0, metavar="N", help=purpose)

@@ -81,7 +81,7 @@ def _listening(port: int) -> Iterator[socket.socket]:
             listener.bind((_HOST, port))
             listener.listen(_BACKLOG)
         except (OSError, OverflowError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = getattr(error, "strerror", None) or str(error).rstrip(".")
             raise SettingsError(
                 f"--port: {port} cannot be listened on: {reason}. Without the flag a "
                 "free one is found."
