@@ -1,4 +1,4 @@
-"""What a report costs: seconds to make it, its size, and how soon a browser answers on it.
+"""What a report costs: processor time to make it, its size, and how soon a browser answers on it.
 
     python -m benchmarks.report_page 6 7 --directory DIR    # 10^6, 10^7 tokens
 
@@ -44,10 +44,10 @@ def _measure(storage: LocalStorage) -> None:
     first, second = SELECTIONS
     for against in (None, second):
         page = Path(f"{storage}") / "page.html"
-        began = time.perf_counter()
+        began = time.process_time()
         write_report(storage, first, None, against, MAX_SAMPLES, page)
         print(f"beside {against or 'nothing'}")
-        _print("seconds to make", time.perf_counter() - began, LIMIT_SECONDS)
+        _print("processor seconds", time.process_time() - began, LIMIT_SECONDS)
         _print("megabytes", page.stat().st_size / 1e6, LIMIT_MEGABYTES)
         _print("seconds until ready", _seconds_until_ready(page), LIMIT_READY)
 
