@@ -24,6 +24,7 @@ class Page:
         attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         self._call("Page.enable")
+        self._call("Performance.enable", timeDomain="threadTicks")
 
     def open(self, url):
         self._call("Page.navigate", url=url)
@@ -56,6 +57,11 @@ class Page:
         while not self.run(script):
             assert time.monotonic() < deadline, script
             time.sleep(0.1)
+
+    def processor_seconds(self):
+        """Return how long the main thread of the page has worked, whatever else the machine did."""
+        metrics = self._call("Performance.getMetrics")["metrics"]
+        return next(each["value"] for each in metrics if each["name"] == "TaskDuration")
 
     def look(self, width=1500, height=1100, scheme="light", medium="screen"):
         """See the page in a window of this size, by this colour scheme, on screen or in print."""
