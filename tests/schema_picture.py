@@ -52,15 +52,14 @@ class Frame:
 def schema_picture(tables: Sequence[Table]) -> str:
     """Return the picture as SVG."""
     groups = _groups(tables)
-    rounds = _frame("of a round: run, round, …", groups["round"], 0, 0, across=2)
+    rounds = _frame("by run and round", groups["round"], 0, 0, across=2)
     middle = rounds.width + BETWEEN
-    runs = _frame("of a run: run, …", groups["run"], middle, 0)
+    runs = _frame("by run", groups["run"], middle, 0)
     right = middle + runs.width + BETWEEN
     frames = {"round": rounds, "run": runs}
     top = 0
     for name in ("corpus", "artifact", "model"):
-        title = f"of {'an' if name == 'artifact' else 'a'} {name}: {name}, …"
-        frames[name] = _frame(title, groups[name], right, top)
+        frames[name] = _frame(f"by {name}", groups[name], right, top)
         top += frames[name].height + GAP * 2
     bottom = max(rounds.height, runs.height) + GAP * 2
     frames["view"] = _frame("views of the artifacts' files", groups["view"], 0, bottom, across=3)
