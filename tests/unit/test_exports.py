@@ -18,11 +18,13 @@ from flows.cli import main, parser
 from tests.drops import write_drop
 from tests.tiny_exports import every_other, export_of, make_selected
 from tests.tiny_models import build_tiny_model
+from tests.tiny_workspace import begin_run, finish_run
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.corpus import Shard, read_shard
 from tokensieve.errors import DamagedError, InputError, ResourceError, SettingsError
 from tokensieve.exports import FORMATS, Rows, find_format
 from tokensieve.exports.card_text import card_text
+from tokensieve.runs import Attempt
 from tokensieve.storage import LocalStorage, open_storage
 
 X = -100
@@ -366,6 +368,23 @@ def test_the_card_counts_the_ends_of_answers_and_special_tokens(made):
     assert card["selection"]["settings"]["method"] == "full"
     assert card["corpus"]["template"] == {"name": "tulu", "fingerprint": "tulu-1"}
     assert (card["selection"]["made"], card["selection"]["runs"]) == (None, [])  # no run made it
+
+
+def test_the_card_tells_the_runs_that_made_the_selection_and_when_the_first_began(made, tmp_path):
+    drop = write_drop(tmp_path / "drop.jsonl", num_rows=3)
+    storage = LocalStorage(tmp_path / "workspace")
+    selection = make_selected(storage, drop, made.base, every_other)
+    corpus = load_artifact(storage, "corpora", selection.plan["corpus"])
+    finish_run(storage, "full-1", [(corpus, {}, selection)])
+    begin_run(storage, "other-1")
+    for host, started in (("later", 7200.0), ("first", 3600.0)):
+        Attempt(flow_run=host, host=host, pid=1, started=started).publish(storage, "full-1")
+    Attempt(flow_run="x", host="x", pid=1, started=1.0).publish(storage, "other-1")
+
+    told = export_of(selection, "trl", tmp_path / "exports", None).made()["selection"]
+
+    assert told["runs"] == ["full-1"]
+    assert told["made"] == "1970-01-01T01:00:00+00:00"
 
 
 def test_the_card_shows_names_of_users_as_text_and_the_hub_its_head(made):
