@@ -13,7 +13,7 @@ from tokensieve.runs import Round, Run
 from tokensieve.storage import Storage
 
 MAX_TOKENS = 20_000_000
-"""Response tokens of a round that is reported unasked: a few seconds, as every token is read."""
+"""Response tokens of a round that is reported unasked: some seconds, as every token is read."""
 NUM_SAMPLES = 100
 """Samples of such a report."""
 
