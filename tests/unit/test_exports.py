@@ -23,7 +23,9 @@ from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.corpus import Shard, read_shard
 from tokensieve.errors import DamagedError, InputError, ResourceError, SettingsError
 from tokensieve.exports import FORMATS, Rows, find_format
+from tokensieve.exports.card import weight_lines
 from tokensieve.exports.card_text import card_text
+from tokensieve.exports.origin import Origin
 from tokensieve.runs import Attempt
 from tokensieve.storage import LocalStorage, open_storage
 
@@ -318,6 +320,19 @@ def test_a_method_that_decides_in_training_is_refused(made):
 
     with pytest.raises(SettingsError, match="sstoken-online chooses at each step of a training"):
         export_of(selection, "trl", made.output, made.base).check()
+
+
+def test_a_method_that_weighs_anew_at_each_step_is_exported_and_that_is_said(made):
+    plan = {**made.selection.plan, "method": "forgetting", "parameters": {}}
+    selection = Artifact(made.selection.storage, "selections", plan)
+    counts = {"unlearned_tokens": 0, "fractional_tokens": 0}
+
+    export_of(selection, "trl", made.output, made.base).check()
+    assert weight_lines(find_format("trl"), counts, Origin(selection)) == [
+        "A token is trained on, fully, if its weight is above 0.",
+        "The method forgetting weighs the tokens anew at each step of a training; that is not in "
+        "the data.",
+    ]
 
 
 def test_a_selection_that_trains_on_nothing_is_refused(made, tmp_path):
