@@ -127,7 +127,7 @@ class Reader:
 
     def _shell(self, statement: str) -> int:
         done = subprocess.run(["bash", "-e", "-c", statement], capture_output=True, text=True)
-        self.said += done.stderr + done.stdout
+        self.said += f"{done.stderr}\n{done.stdout}"  # the last line of a library may have no end
         return done.returncode
 
     def find(self, said: str) -> None:
