@@ -270,3 +270,12 @@ def test_what_policies_and_alarms_say_is_shown_where_there_is_any(harmless, harm
     assert "Unlike the drops before it kept 10 % & falls" in said
     assert "policies" not in harmless_page.partition("<body>")[2].partition("<script>")[0]
     assert 'id="alarms"' not in harmless_page
+
+
+def test_of_a_part_it_is_told_what_of_the_whole_drop_was_left_out(harmless):
+    report = make_report(harmless, "tiny-1", None, None, 0)
+    stats = report.findings.stats | {"read_rows": 3, "quarantined_rows": 0}
+    page = report_page(replace(report, findings=replace(report.findings, stats=stats))).decode()
+    said = " ".join(" ".join(Parsed(page).texts).split())
+    assert "quarantined 0 skipped 0" in said
+    assert "part of the drop. Of all rows of the drop were left out: not_json 2." in said
