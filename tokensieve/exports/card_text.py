@@ -92,12 +92,12 @@ def _how(card: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
-    """Yield each setting; of a group, such as the parameters of a method, each by itself."""
+    """Yield each setting that is of account; of a group, such as policies, each by itself."""
     for key, value in settings.items():
         name = key.replace("_", " ")
         if isinstance(value, dict):
             yield from ((f"{name}: {inner}", each) for inner, each in value.items())
-        else:
+        elif value is not None:
             yield name, value
 
 
