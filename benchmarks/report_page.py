@@ -15,11 +15,12 @@ import time
 from pathlib import Path
 
 from benchmarks.scale_run import SELECTIONS, SHARD_TOKENS, STEPS
-from tasks.report import MAX_SAMPLES, write_report
+from tasks.report import write_report
 from tests.browser import browser
 from tokensieve.storage import LocalStorage
 
 LIMIT_SECONDS, LIMIT_MEGABYTES, LIMIT_READY = 10.0, 15.0, 1.0
+NUM_SAMPLES = 500
 LAST_STEP = "index of the second run"
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     for exponent in options.exponents:
         num_shards = round(10**exponent / SHARD_TOKENS)
         workspace = options.directory.absolute() / f"tokens-{exponent:g}"
-        print(f"\n10^{exponent:g} tokens, {num_shards} shards, {MAX_SAMPLES} samples", flush=True)
+        print(f"\n10^{exponent:g} tokens, {num_shards} shards, {NUM_SAMPLES} samples", flush=True)
         for name, step in STEPS.items():
             step(workspace, num_shards)
             if name == LAST_STEP:
@@ -46,7 +47,7 @@ def _measure(storage: LocalStorage) -> None:
     for against in (None, second):
         page = Path(f"{storage}") / "page.html"
         began = time.process_time()
-        write_report(storage, first, None, against, MAX_SAMPLES, page)
+        write_report(storage, first, None, against, NUM_SAMPLES, page)
         print(f"beside {against or 'nothing'}")
         _print("processor seconds", time.process_time() - began, LIMIT_SECONDS)
         _print("megabytes", page.stat().st_size / 1e6, LIMIT_MEGABYTES)
@@ -57,7 +58,7 @@ def _seconds_until_ready(page: Path) -> float:
     scratch = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
     with scratch as profile, browser(Path(profile)) as tab:
         tab.open(page.as_uri())
-        tab.wait_for(f"{MAX_SAMPLES} of {MAX_SAMPLES} samples shown")
+        tab.wait_for(f"{NUM_SAMPLES} of {NUM_SAMPLES} samples shown")
         return float(tab.processor_seconds())
 
 

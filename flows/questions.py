@@ -89,7 +89,7 @@ def _add_report(report: ArgumentParser) -> None:
     report.add_argument("--round", type=int, metavar="N", help="from 0 (default: the last one)")
     purpose = "the round that samples are compared with (default: the one before)"
     report.add_argument("--against", metavar="RUN[:ROUND]", help=purpose)
-    purpose = "the worst and the best, so many together (default: 500)"
+    purpose = "the worst and the best, so many together (default: %(default)s)"
     report.add_argument("--samples", type=int, default=500, metavar="N", help=purpose)
 
 

@@ -20,8 +20,6 @@ from tokensieve.runs import FinishedRound, Run, load_run, run_and_round
 from tokensieve.settings import SelectionSettings
 from tokensieve.storage import Storage
 
-MAX_SAMPLES = 500
-"""Samples of a page, unless more are asked for."""
 MAX_KNOWN = 10
 """Runs that are named where one is not known."""
 
