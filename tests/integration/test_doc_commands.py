@@ -33,8 +33,8 @@ pytestmark = [
     pytest.mark.timeout(1200),
 ]
 
-LONG = {"README.md", "docs/methods.md"}
-"""Documents that train dozens of models."""
+LONG = {"README.md", "docs/choosing.md", "docs/methods.md"}
+"""Documents that train a dozen models or more, beside the tutorial."""
 ASKING = {"export", "gc", "history", "index", "report", "show", "sql", "status", "train", "verify"}
 """Commands for somebody who has cleaned a drop."""
 CLEAN = "tokensieve clean drop.jsonl --base models/base --reference models/better --template tulu"
