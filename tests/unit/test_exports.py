@@ -356,7 +356,7 @@ def test_the_end_of_an_answer_is_a_token_of_its_own():
         input_ids_T=np.arange(8, dtype=np.int32),
         sources=["", ""],
         response_T=np.array([0, 1, 1, 0, 1, 1, 1, 1], dtype=bool),
-        turn_T=np.array([0, 0, 0, 1, 1, 2, 0, 0], dtype=np.int16),
+        turn_T=np.array([0, 0, 0, 1, 1, 2, 2, 2], dtype=np.int16),
     )
     rows = Rows(shard, np.ones(8, dtype=np.float32))
 
