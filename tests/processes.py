@@ -45,6 +45,7 @@ def err(workspace: Path) -> Path:
 
 def finish(process: subprocess.Popen[str], workspace: Path, code: int = 0) -> None:
     assert process.wait(timeout=FEW_SECONDS) == code, err(workspace).read_text()
+    assert "leaked" not in err(workspace).read_text()  # by DuckDB's binding, while Python ends
 
 
 def wait_until(is_so: Callable[[], object], process: subprocess.Popen[str], errors: Path) -> None:
