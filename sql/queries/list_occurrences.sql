@@ -2,7 +2,8 @@
 -- first, and among them those of least influence. In: $run, $round, $source or NULL for all,
 -- $token_id, $around: how many tokens are shown on each side, $most, and what the page before ended
 -- with: $after_weight, $after_rank, $after_sample and $after_position, all NULL for the first page.
--- nll and influence in nats.
+-- nll and influence in nats. The weight is what was decided last: by the round's training, if its
+-- method acts at each step.
 WITH holding AS (
     SELECT *
     FROM samples
@@ -21,6 +22,7 @@ placed AS (
         input_ids,
         response,
         weight,
+        decided,
         base_nll,
         reference_nll
     FROM holding
@@ -33,7 +35,7 @@ ranked AS (
         place - 1 AS position,  -- noqa: RF04
         input_ids[greatest(place - $around, 1):place - 1] AS ids_before,
         input_ids[place + 1:place + $around] AS ids_after,
-        weight[place] AS weight,
+        coalesce(decided[place], weight[place]) AS weight,
         base_nll[place] AS base_nll,
         reference_nll[place] AS reference_nll,
         base_nll[place]::DOUBLE - reference_nll[place]::DOUBLE AS influence,

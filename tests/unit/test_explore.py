@@ -17,7 +17,8 @@ from tasks.explore.server import explore
 from tests.exploring import ROOT, TOKEN, Parsed, parsed, serving
 from tests.tiny_questions import make_workspace
 from tests.tiny_reports import HOSTILE, finish_reported_run, vocabulary_of
-from tests.tiny_workspace import Sample
+from tests.tiny_runs import chosen_in_training
+from tests.tiny_workspace import Sample, finish_run, make_corpus, make_selection
 from tokensieve.errors import SettingsError
 from tokensieve.storage import LocalStorage
 
@@ -210,6 +211,37 @@ def test_a_token_is_shown_wherever_it_stands_what_was_dropped_first(client, monk
 
     assert seen == [("b", "2"), ("a", "3"), ("a", "1"), ("b", "1")]
     assert places_of(of_two) == [("b", "2")]
+
+
+def test_where_a_token_stands_is_told_with_what_the_training_decided_last(tmp_path):
+    storage = LocalStorage(tmp_path / "w")
+    chosen_in_training(storage)
+    update_index(storage)
+    with serving(storage) as client:
+        pages = [parsed(client.get(f"token?at=online-1:0&token_id={token}")) for token in (1, 2)]
+
+    assert [weights_of(page) for page in pages] == [["1"], ["0"]]
+    assert [marks_of(page) for page in pages] == [[{}], [{"class": "dropped"}]]
+
+
+def test_what_is_unlearned_is_not_shown_as_kept(tmp_path):
+    storage = LocalStorage(tmp_path / "w")
+    corpus = make_corpus(storage, [[Sample("a", "one", (0, 1, 2))]])
+    finish_run(storage, "unlearning", [(corpus, {}, make_selection(corpus, [[-1, 1]]))])
+    update_index(storage)
+    with serving(storage) as client:
+        pages = [parsed(client.get(f"token?at=unlearning:0&token_id={token}")) for token in (1, 2)]
+
+    assert [weights_of(page) for page in pages] == [["-1"], ["1"]]
+    assert [marks_of(page) for page in pages] == [[{"class": "dropped"}], [{}]]
+
+
+def weights_of(page):
+    return [row[4] for row in page.rows[1:]]
+
+
+def marks_of(page):
+    return [attributes for tag, attributes in page.tags if tag == "mark"]
 
 
 def places_of(page):
