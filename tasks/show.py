@@ -37,7 +37,8 @@ def describe_sample(storage: Storage, wanted: Wanted, is_coloured: bool) -> str:
     there is no such sample, run, round, column or token.
     """
     sample, places = _found(storage, wanted)
-    place = _chosen(storage, places, "--run", wanted.run, wanted.round)
+    flag = "--run" if wanted.round is None else "--round"
+    place = _chosen(storage, places, flag, wanted.run, wanted.round)
     if wanted.position is not None:
         return "\n".join(_token_lines(storage, sample, place, wanted))
     [map] = sql.read_token_maps(storage, *place, [sample])
@@ -45,6 +46,11 @@ def describe_sample(storage: Storage, wanted: Wanted, is_coloured: bool) -> str:
         lines = map_lines(map, wanted.column, is_coloured)
         return "\n".join([*lines, *_other_rounds(places, place)])
     other = _chosen(storage, places, "--diff", *run_and_round("--diff", wanted.diff))
+    if other == place:
+        raise SettingsError(
+            f"--diff: {_listed([place])} is what is shown. Give another round; these have the "
+            f"sample: {_listed(places)}."
+        )
     [other_map] = sql.read_token_maps(storage, *other, [sample])
     return "\n".join(diff_lines(map, other_map, is_coloured))
 
