@@ -50,6 +50,11 @@ _WRONG_STATEMENT = (
     duckdb.NotSupportedError,
     duckdb.PermissionException,
 )
+_NO_ACCESS = "Cannot access file"  # DuckDB has one class for all that is locked
+_MOVED = (
+    ". A question reads the artifacts of this workspace and nothing else. If the workspace lay "
+    "elsewhere when its index was made, `tokensieve index` makes it anew for this place."
+)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,10 @@ def _query_errors(statement: str, shift: int | None = None) -> Iterator[None]:
         ) from None
     except _WRONG_STATEMENT as error:
         message, position = _parts(error)
-        raise SettingsError(f"the query{_place(statement, position, shift)}: {message}") from None
+        advice = _MOVED if _NO_ACCESS in message else ""
+        raise SettingsError(
+            f"the query{_place(statement, position, shift)}: {message}{advice}"
+        ) from None
     except duckdb.Error as error:
         if NO_ROOM.search(str(error)):
             raise ResourceError(

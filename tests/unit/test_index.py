@@ -13,6 +13,7 @@ import pytest
 from sql import connect_published, run
 from sql.index import rebuild_index, update_index
 from sql.published import INDEX_KEY, SCHEMA_VERSION
+from sql.query import query
 from sql.statements import run_given
 from tests.reading import index_content as content
 from tests.reading import rows
@@ -25,7 +26,13 @@ from tests.tiny_workspace import (
     make_selection,
 )
 from tokensieve.artifact import Artifact
-from tokensieve.errors import ConflictError, DamagedError, InputError, ResourceError
+from tokensieve.errors import (
+    ConflictError,
+    DamagedError,
+    InputError,
+    ResourceError,
+    SettingsError,
+)
 from tokensieve.runs import Run
 from tokensieve.storage import LocalStorage
 
@@ -511,6 +518,8 @@ def test_a_workspace_that_was_moved_gets_an_index_of_its_new_place(storage, tmp_
     moved = LocalStorage(tmp_path / "elsewhere")
     shutil.move(storage.root, moved.root)
 
+    with pytest.raises(SettingsError, match=r"lay elsewhere .* `tokensieve index` makes it anew"):
+        query(moved, "SELECT count(*) FROM tokens", max_rows=1, max_seconds=60.0)
     update_index(moved)
 
     assert rows(moved, "SELECT count(*) FROM tokens") == [(7,)]
