@@ -19,7 +19,10 @@ def replaced(path: Path) -> Iterator[Path]:
         yield partial
         partial.replace(path)
     except OSError as error:
-        raise ResourceError(f"{path}: could not be written: {error.strerror or error}") from None
+        reason = error.strerror or error
+        raise ResourceError(
+            f"{path}: could not be written: {reason}. Give another place, or mend this one."
+        ) from None
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
