@@ -8,8 +8,7 @@ from tokensieve.addresses import is_address
 from tokensieve.artifact import Artifact, load_artifact
 from tokensieve.errors import SettingsError, shortened
 from tokensieve.exports import Base, Export, find_format
-from tokensieve.models import ModelPlace, companions_fingerprint, load_tokenizer
-from tokensieve.planning.train import check_tokenizer, find_selection
+from tokensieve.selection_lookup import find_selection
 from tokensieve.settings import S3Settings
 from tokensieve.storage import Storage
 
@@ -61,11 +60,14 @@ def _planned(storage: Storage, wanted: Wanted, s3: S3Settings) -> Export:
 
 def _base(selection: Artifact, address: str, s3: S3Settings) -> Base:
     """Return the model to train; SettingsError if its tokenizer did not make the corpus."""
+    from tokensieve import models  # seconds of imports
+    from tokensieve.planning.train import check_tokenizer
+
     corpus = load_artifact(selection.storage, "corpora", selection.plan["corpus"])
-    place = ModelPlace(address if is_address(address) else str(Path(address).absolute()), s3)
-    tokenizer = load_tokenizer(place.path)
+    place = models.ModelPlace(address if is_address(address) else str(Path(address).absolute()), s3)
+    tokenizer = models.load_tokenizer(place.path)
     check_tokenizer(corpus, place)
-    return Base(str(place), Path(place.path), tokenizer, companions_fingerprint(place.path))
+    return Base(str(place), Path(place.path), tokenizer, models.companions_fingerprint(place.path))
 
 
 def _lines(planned: Export, card: Mapping[str, Any]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from datasets import load_from_disk
 
 from flows.cli import main, parser
 from tests.drops import write_drop
+from tests.scripts import run_script
 from tests.tiny_exports import every_other, export_of, make_selected
 from tests.tiny_models import build_tiny_model
 from tests.tiny_workspace import begin_run, finish_run
@@ -523,3 +524,20 @@ def test_the_help_names_every_format(capsys):
     for name in FORMATS:
         assert f" {name}" in shown
         assert find_format(name).name == name
+
+
+def test_an_export_without_a_base_is_made_and_found_without_loading_torch(made, tmp_path):
+    script = (
+        "import sys\n"
+        "from flows.cli import main\n"
+        "try: main(['export', *sys.argv[1:]])\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    arguments = [made.selection.id, "--to", "trl", "--output", tmp_path]
+    arguments += ["--workspace", made.selection.storage.root]
+
+    for last in ("  how to train: ", "  stands there already"):
+        done = run_script(script, *arguments)
+        assert done.stdout.splitlines()[-2].startswith(last), done.stderr
+        assert done.stdout.splitlines()[-1] == "False"

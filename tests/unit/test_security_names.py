@@ -9,8 +9,8 @@ from sql.index import update_index
 from tests.canaries import SQL
 from tests.tiny_runs import begin_evolving_run, finish_first_round
 from tokensieve.errors import DamagedError, SettingsError
-from tokensieve.planning.train import find_selection
 from tokensieve.runs import Round, load_run
+from tokensieve.selection_lookup import find_selection
 from tokensieve.storage import LocalStorage
 
 NAMES = [

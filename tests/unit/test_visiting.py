@@ -22,8 +22,8 @@ from tokensieve.drops import Visit, look_at, looks, note_looks, read_log, releas
 from tokensieve.errors import InputError, ResourceError, ServiceError, SettingsError
 from tokensieve.planning import check_drops_given, plan_visit
 from tokensieve.planning import drops as planning
-from tokensieve.planning.train import find_selection
 from tokensieve.runs import Attempt
+from tokensieve.selection_lookup import find_selection
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import LocalStorage
 

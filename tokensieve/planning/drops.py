@@ -30,8 +30,8 @@ from tokensieve.planning.clean import CleanPlan, check_cleaning_given, cleaning_
 from tokensieve.planning.evidence import given_max_length, given_models
 from tokensieve.planning.models import base_place
 from tokensieve.planning.steps import CorpusStep, corpus_of, without_seen
-from tokensieve.planning.train import find_selection
 from tokensieve.runs import Run
+from tokensieve.selection_lookup import find_selection
 from tokensieve.settings import CleanDropsSettings
 from tokensieve.storage import Storage, open_storage
 
