@@ -34,9 +34,12 @@ def export(storage: Storage, wanted: Wanted, s3: S3Settings) -> str:
 
         check_pushable(planned, wanted.push)
     found = planned.found()
-    lines = [*_lines(planned, found or planned.made())]
+    card = found or planned.made()
+    if wanted.push is not None:
+        planned.check_hashes(card)
+    lines = [*_lines(planned, card)]
     if found is not None:
-        lines.append("  stands there already; nothing was written")
+        lines.append(_found_line(planned, found, wanted.push))
     if wanted.push is not None:
         from tasks.hub import push
 
@@ -68,6 +71,14 @@ def _base(selection: Artifact, address: str, s3: S3Settings) -> Base:
     tokenizer = models.load_tokenizer(place.path)
     check_tokenizer(corpus, place)
     return Base(str(place), Path(place.path), tokenizer, models.companions_fingerprint(place.path))
+
+
+def _found_line(planned: Export, card: Mapping[str, Any], push: str | None) -> str:
+    """Return how far the export that stands there was looked at, once the rest is put right."""
+    anew = planned.put_right(card)
+    checked = "of its size" if push is None else "with its hash"
+    written = f"written anew: {', '.join(anew)}" if anew else "nothing was written"
+    return f"  stands there already, each file of data {checked}; {written}"
 
 
 def _lines(planned: Export, card: Mapping[str, Any]) -> Iterator[str]:

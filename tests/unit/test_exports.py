@@ -267,6 +267,54 @@ def test_a_file_that_is_gone_is_told(made, tmp_path):
         export.found()
 
 
+def test_what_lies_beside_the_data_is_written_anew_if_it_is_gone(made, tmp_path):
+    export = export_of(made.selection, "ms-swift", tmp_path, made.base)
+    card = export.made()
+    names = ["card.md", "ms_swift.yaml", "tokensieve_template.py"]
+    before = {name: (export.place / name).read_bytes() for name in names}
+    for name in names:
+        (export.place / name).unlink()
+
+    assert sorted(export.put_right(export.found())) == names
+    assert {name: (export.place / name).read_bytes() for name in names} == before
+    assert export.put_right(card) == []
+    assert [each.name for each in tmp_path.iterdir()] == [export.place.name]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_the_recipe_of_an_export_that_was_moved_names_its_new_place(made, format, tmp_path):
+    before, after = tmp_path / 'é "old"', tmp_path / "old"
+    export = export_of(made.selection, format, before, made.base)
+    [recipe] = [name for name in export.made()["export"]["recipe"] if "template" not in name]
+    with (export.place / recipe).open("ab") as file:
+        file.write(b"# mine: \xff\r\n")
+    before.rename(after)
+    moved = replace(export, output=after)
+    anew = moved.put_right(moved.found())
+    text = (moved.place / recipe).read_bytes()
+
+    assert anew == ([] if recipe.endswith(".py") else [recipe])
+    assert moved.put_right(moved.found()) == []
+    assert text.endswith(b"# mine: \xff\r\n")
+    (moved.place / recipe).write_bytes(text.replace(b"# mine: \xff\r\n", b""))
+    named = [str(value) for value in values(moved.place / recipe)]
+    assert any(value.startswith(str(moved.place)) for value in named)
+    assert not any(str(before) in value for value in named)
+
+
+def test_a_byte_that_changed_is_found_before_a_push(made, tmp_path):
+    export = export_of(made.selection, "trl", tmp_path, made.base)
+    export.made()
+    file = export.place / "data/train-00001-of-00002.parquet"
+    data = bytearray(file.read_bytes())
+    export.check_hashes(export.found())
+    data[100] ^= 1
+    file.write_bytes(data)
+
+    with pytest.raises(DamagedError, match=r"data/train-00001-of-00002.parquet has another hash"):
+        export.check_hashes(export.found())
+
+
 @pytest.fixture(scope="module")
 def signed(tmp_path_factory):
     """A selection of 6 samples of weights 1, 0.25 and -0.5, the last of which only unlearns."""
@@ -423,17 +471,23 @@ def test_the_recipe_names_the_export_and_the_model(made, format, tmp_path):
     output = tmp_path / 'it\'s "here": {x}'
     export = export_of(made.selection, format, output, made.base)
     card = export.made()
-    texts = [(export.place / name).read_text() for name in card["export"]["recipe"]]
-    named = []
-    for name, text in zip(card["export"]["recipe"], texts, strict=True):
-        if name.endswith(".py"):
-            nodes = ast.walk(ast.parse(text))
-            named += [node.value for node in nodes if isinstance(node, ast.Constant)]
-        else:
-            named += [*leaves(yaml.safe_load(text))]
+    named = [value for name in card["export"]["recipe"] for value in values(export.place / name)]
 
     assert any(str(export.place) in str(value) for value in named)
     assert str(made.base) in named
+
+
+def values(path):
+    """Return the values that a recipe names, where it lies now."""
+    if path.suffix != ".py":
+        return [*leaves(yaml.safe_load(path.read_text()))]
+    found = [node for node in ast.parse(path.read_text()).body if isinstance(node, ast.Assign)]
+    names = {"Path": Path, "__file__": str(path)}
+    return [
+        eval(ast.unparse(node.value), names)
+        for node in found
+        if node.targets[0].id in ("DATA", "DIRECTORY", "MODEL")
+    ]
 
 
 def leaves(value):
@@ -478,7 +532,11 @@ def test_the_command_writes_and_tells(made, tmp_path, capsys):
     assert lines[2] == "  left out: 2 samples without a token to train on"
     assert lines[-1] == "  how to train: train.py; what it is: card.md"
     assert told(arguments, capsys)[1].splitlines()[-1] == (
-        "  stands there already; nothing was written"
+        "  stands there already, each file of data of its size; nothing was written"
+    )
+    (tmp_path / name / "train.py").unlink()
+    assert told(arguments, capsys)[1].splitlines()[-1] == (
+        "  stands there already, each file of data of its size; written anew: train.py"
     )
 
 

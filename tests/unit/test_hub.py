@@ -10,7 +10,7 @@ from tests.drops import write_drop
 from tests.hub_server import running_hub
 from tests.tiny_exports import every_other, export_of, make_selected
 from tests.tiny_models import build_tiny_model
-from tokensieve.errors import ServiceError, SettingsError
+from tokensieve.errors import DamagedError, ServiceError, SettingsError
 from tokensieve.settings import S3Settings
 from tokensieve.storage import LocalStorage
 
@@ -50,6 +50,17 @@ def test_every_byte_of_the_export_is_on_the_hub_with_the_card_as_the_page(made, 
     assert (hub.private, hub.commits) == ({NAME: True}, 1)
     assert hub.tokens == {"Bearer hf_token"}
     assert told.splitlines()[-1] == f"  pushed: https://huggingface.co/datasets/{NAME}"
+
+
+def test_data_that_was_altered_is_not_pushed(made, hub, tmp_path):
+    elsewhere = SimpleNamespace(selection=made.selection, output=tmp_path)
+    export_of(made.selection, "trl", tmp_path, None).made()
+    [file] = tmp_path.glob("trl-*/data/*")
+    file.write_bytes(bytes(file.stat().st_size))
+
+    with pytest.raises(DamagedError, match="has another hash than card"):
+        pushed(elsewhere)
+    assert (hub.files, hub.commits) == ({}, 0)
 
 
 def test_nothing_is_pushed_to_a_public_dataset(made, hub):

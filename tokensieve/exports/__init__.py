@@ -6,6 +6,7 @@ format.py       what a format is, and what it knows of where it is written
 rows.py         samples with weights, read shard by shard
 tables.py       files that are one table     spans.py   samples as spans of text
 publication.py  built aside, then renamed    tally.py   what is counted meanwhile
+standing.py     one that is there already: whether it is whole, and what is written anew
 card.py         what an export says of itself, with card_text.py for people and origin.py for where
                 the selection comes from
 """

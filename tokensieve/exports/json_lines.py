@@ -27,9 +27,11 @@ def _recipe(to: Destination) -> dict[str, str]:
     script = f'''\
         """Read this export. A label of -100 is not trained on, a weight below 0 is unlearned."""
 
+        from pathlib import Path
+
         from datasets import load_dataset
 
-        DATA = {str(to.place / LINES)!r}
+        DATA = str(Path(__file__).resolve().parent / {LINES!r})
         MODEL = {to.model!r}  # its tokenizer made the rows
 
         rows = load_dataset("json", data_files=DATA, split="train")

@@ -59,10 +59,12 @@ def _recipe(to: Destination) -> dict[str, str]:
     module = f'''\
         """This export as a dataset of OLMo-core."""
 
+        from pathlib import Path
+
         from olmo_core.data import NumpyDatasetDType, NumpyPackedFSLDatasetConfig, TokenizerConfig
         from olmo_core.data.types import LongDocStrategy
 
-        DIRECTORY = {str(to.place)!r}
+        DIRECTORY = Path(__file__).resolve().parent
         MODEL = {to.model!r}
 
         dataset = NumpyPackedFSLDatasetConfig(

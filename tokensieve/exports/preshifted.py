@@ -33,10 +33,12 @@ def _recipe(to: Destination) -> dict[str, str]:
         TextSequence(input_ids=row["tokens"], labels=row["labels"]): both are shifted already.
         """
 
+        from pathlib import Path
+
         from datasets import load_dataset
         from torch.utils.data import Dataset
 
-        DATA = {str(to.place / PARQUET)!r}
+        DATA = str(Path(__file__).resolve().parent / {PARQUET!r})
         MODEL = {to.model!r}  # its tokenizer made the rows
 
 

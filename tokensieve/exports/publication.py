@@ -10,7 +10,8 @@ then renamed.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,18 +19,19 @@ from typing import Any
 
 from tokensieve.artifact import Artifact
 from tokensieve.documents import content_id
-from tokensieve.errors import DamagedError, InputError, ResourceError, SettingsError
+from tokensieve.errors import InputError, ResourceError, SettingsError
 from tokensieve.exports.card import CARD_VERSION, card_of
 from tokensieve.exports.card_text import card_text
 from tokensieve.exports.format import Base, Destination, Format
 from tokensieve.exports.origin import Origin
 from tokensieve.exports.rows import read_rows
+from tokensieve.exports.standing import CARD, check_hashes, put_right, standing_card
 from tokensieve.exports.tally import Tally
 from tokensieve.storage import file_sha256
 from tokensieve.storage.disk import sync
 from tokensieve.storage.scratch import scratch_directory
 
-CARD = "card.json"
+CARD_PAGE = "card.md"
 
 
 @dataclass(frozen=True)
@@ -57,19 +59,21 @@ class Export:
     def found(self) -> dict[str, Any] | None:
         """Return the card of the finished export, or None if there is none.
 
-        Raises DamagedError if a file is missing or of another size.
+        Raises DamagedError if a file of the data is missing or of another size.
         """
-        if not self.place.exists():
-            return None
-        try:
-            card: dict[str, Any] = json.loads((self.place / CARD).read_text(encoding="utf-8"))
-            sizes = {f["path"]: (self.place / f["path"]).stat().st_size for f in card["files"]}
-        except (OSError, ValueError, LookupError, TypeError) as error:
-            raise self._damaged(f"{type(error).__name__}: {error}") from None
-        for file in card["files"]:
-            if sizes[file["path"]] != file["num_bytes"]:
-                raise self._damaged(f"{file['path']} has {sizes[file['path']]:,} bytes")
-        return card
+        return standing_card(self.place) if self.place.exists() else None
+
+    def put_right(self, card: Mapping[str, Any]) -> list[str]:
+        """Write anew what a found export lacks beside its data, and what in it names another place,
+        and return the names of those files. Raises ResourceError if that cannot be written.
+        """
+        texts = self._recipe() | {CARD_PAGE: card_text(card)}
+        with self._writing():
+            return put_right(self.place, texts)
+
+    def check_hashes(self, card: Mapping[str, Any]) -> None:
+        """Raise DamagedError if the data is not what the card of the finished export says."""
+        check_hashes(self.place, card)
 
     def made(self) -> dict[str, Any]:
         """Make the export and return its card; if another was first, the one of that.
@@ -78,23 +82,17 @@ class Export:
         trained on, ResourceError if it cannot be written, and what reading the selection raises.
         """
         self.check()
-        try:
+        with self._writing():
             self.output.mkdir(parents=True, exist_ok=True)
             with scratch_directory(self.output) as directory:
                 card = self._build(directory)
                 if not self._named(directory):
                     return self.found() or card
-        except OSError as error:
-            raise ResourceError(
-                f"{self.place}: the export could not be written: {error.strerror or error}. Free "
-                "some space or check the permissions, and run the same command again; nothing is "
-                "left of it."
-            ) from error
         return card
 
     def check(self) -> None:
         """Raise SettingsError if the format cannot hold what the selection means."""
-        method = Origin(self.selection).method
+        method = self._origin.method
         if method.each_step:
             raise SettingsError(
                 f"selection {self.selection.id}: the method {method.name} chooses at each step of "
@@ -108,8 +106,7 @@ class Export:
             )
 
     def _build(self, directory: Path) -> dict[str, Any]:
-        origin = Origin(self.selection)
-        to = self._destination(origin)
+        origin, to = self._origin, self._destination()
         tally = Tally(origin.special_tokens())
         receipts = self.selection.required_commit().receipts
         shards = read_rows(self.selection, origin.corpus, receipts)
@@ -122,10 +119,15 @@ class Export:
             )
         files = _file_records(directory)
         card = card_of(self.id, self.format, to, origin, (tally, written), files)
-        self._describe(directory, card, to)
+        self._describe(directory, card)
         return card
 
-    def _destination(self, origin: Origin) -> Destination:
+    @cached_property
+    def _origin(self) -> Origin:
+        return Origin(self.selection)
+
+    def _destination(self) -> Destination:
+        origin = self._origin
         return Destination(
             place=self.place,
             num_shards=self.selection.num_shards,
@@ -134,10 +136,13 @@ class Export:
             base=self.base,
         )
 
-    def _describe(self, directory: Path, card: Mapping[str, Any], to: Destination) -> None:
-        told = {CARD: json.dumps(card, indent=2) + "\n", "card.md": card_text(card)}
-        texts = self.format.recipe(to) | told
-        for name, text in texts.items():
+    def _recipe(self) -> dict[str, str]:
+        """Return the files that tell the trainer of the export: text by name."""
+        return self.format.recipe(self._destination())
+
+    def _describe(self, directory: Path, card: Mapping[str, Any]) -> None:
+        told = {CARD: json.dumps(card, indent=2) + "\n", CARD_PAGE: card_text(card)}
+        for name, text in (self._recipe() | told).items():
             (directory / name).write_text(text, encoding="utf-8", newline="\n")
 
     def _named(self, directory: Path) -> bool:
@@ -154,11 +159,17 @@ class Export:
         sync(self.output)
         return True
 
-    def _damaged(self, what: str) -> DamagedError:
-        return DamagedError(
-            f"{self.place}: is not the export that was made there: {what}. Move it away, and "
-            "run the same command again."
-        )
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Turn an OSError meanwhile into a ResourceError that says what to do."""
+        try:
+            yield
+        except OSError as error:
+            raise ResourceError(
+                f"{self.place}: the export could not be written: {error.strerror or error}. Free "
+                "some space or check the permissions, and run the same command again; nothing is "
+                "left of it."
+            ) from error
 
 
 def _file_records(directory: Path) -> list[dict[str, Any]]:

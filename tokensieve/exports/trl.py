@@ -29,10 +29,12 @@ def _recipe(to: Destination) -> dict[str, str]:
     script = f'''\
         """Train on this export with TRL. Packing is safe: every version keeps the masks."""
 
+        from pathlib import Path
+
         from datasets import load_dataset
         from trl import SFTConfig, SFTTrainer
 
-        DATA = {str(to.place / PARQUET)!r}
+        DATA = str(Path(__file__).resolve().parent / {PARQUET!r})
         MODEL = {to.model!r}
 
         trainer = SFTTrainer(
