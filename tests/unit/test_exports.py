@@ -1,8 +1,10 @@
 """A selection as trainers take it: what each format holds is what the selection says."""
 
 import ast
+import errno
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -247,6 +249,47 @@ def test_an_export_that_breaks_off_is_not_there_at_all(made, tmp_path):
     with pytest.raises(ResourceError, match=r"No space left on device\. Free some space"):
         export.made()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("code", "wanted"),
+    [
+        (errno.EROFS, r"Read-only file system\. Give another --output, or see that you may write"),
+        (errno.EACCES, r"Permission denied\. Give another --output, or see that you may write"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_told(made, tmp_path, code, wanted):
+    def broken(shards, directory, to):
+        raise OSError(code, os.strerror(code))
+
+    export = export_of(made.selection, "trl", tmp_path, made.base)
+    export = replace(export, format=replace(export.format, write=broken))
+
+    with pytest.raises(ResourceError, match=wanted):
+        export.made()
+
+
+def test_an_export_makes_the_directories_that_it_is_wanted_in(made, tmp_path):
+    export = export_of(made.selection, "trl", tmp_path / "not/yet", made.base)
+
+    assert export.found() is None
+    assert export.made() == export.found()
+
+
+@pytest.mark.parametrize("output", ["file", "file/below/it"])
+def test_an_export_into_a_file_is_refused_before_anything_is_written(
+    made, tmp_path, capsys, output
+):
+    (tmp_path / "file").write_text("mine")
+    arguments = [made.selection.id, "--to", "trl", "--output", tmp_path / output]
+    code, _, error = told([*arguments, "--workspace", made.selection.storage.root], capsys)
+
+    assert (code, error) == (
+        2,
+        f"tokensieve: --output: {tmp_path / 'file'} is a file, and an export is a directory in a "
+        "directory. Give another --output, or move the file away.\n",
+    )
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_an_export_that_was_changed_is_refused(made, tmp_path):

@@ -25,10 +25,9 @@ from tokensieve.exports.card_text import card_text
 from tokensieve.exports.format import Base, Destination, Format
 from tokensieve.exports.origin import Origin
 from tokensieve.exports.rows import read_rows
-from tokensieve.exports.standing import CARD, check_hashes, put_right, standing_card
+from tokensieve.exports.standing import CARD, check_hashes, file_records, put_right, standing_card
 from tokensieve.exports.tally import Tally
-from tokensieve.storage import file_sha256
-from tokensieve.storage.disk import sync
+from tokensieve.storage.disk import NO_ROOM, sync
 from tokensieve.storage.scratch import scratch_directory
 
 CARD_PAGE = "card.md"
@@ -61,7 +60,9 @@ class Export:
 
         Raises DamagedError if a file of the data is missing or of another size.
         """
-        return standing_card(self.place) if self.place.exists() else None
+        with self._writing():
+            stands = self.place.exists()
+        return standing_card(self.place) if stands else None
 
     def put_right(self, card: Mapping[str, Any]) -> list[str]:
         """Write anew what a found export lacks beside its data, and what in it names another place,
@@ -91,7 +92,9 @@ class Export:
         return card
 
     def check(self) -> None:
-        """Raise SettingsError if the format cannot hold what the selection means."""
+        """Raise SettingsError if the format cannot hold what the selection means, or if there can
+        be no directory where it is wanted.
+        """
         method = self._origin.method
         if method.each_step:
             raise SettingsError(
@@ -103,6 +106,16 @@ class Export:
             raise SettingsError(
                 f"--base: is missing; the format {self.format.name} is made with the tokenizer of "
                 "the model that is going to be trained."
+            )
+        self._check_output()
+
+    def _check_output(self) -> None:
+        with self._writing():
+            over = [each for each in (self.output, *self.output.parents) if each.exists()]
+        if not over[0].is_dir():
+            raise SettingsError(
+                f"--output: {over[0]} is a file, and an export is a directory in a directory. Give "
+                "another --output, or move the file away."
             )
 
     def _build(self, directory: Path) -> dict[str, Any]:
@@ -117,7 +130,7 @@ class Export:
                 f"selection {self.selection.id}: no sample is left to train on in the format "
                 f'{self.format.name}. Look at it: tokensieve sql "from source_stats".'
             )
-        files = _file_records(directory)
+        files = file_records(directory)
         card = card_of(self.id, self.format, to, origin, (tally, written), files)
         self._describe(directory, card)
         return card
@@ -165,21 +178,10 @@ class Export:
         try:
             yield
         except OSError as error:
+            advice = "Give another --output, or see that you may write there"
+            if error.errno in NO_ROOM:
+                advice = "Free some space"
             raise ResourceError(
-                f"{self.place}: the export could not be written: {error.strerror or error}. Free "
-                "some space or check the permissions, and run the same command again; nothing is "
-                "left of it."
+                f"{self.place}: could not be written: {error.strerror or error}. {advice}, and run "
+                "the same command again; nothing half written is left."
             ) from error
-
-
-def _file_records(directory: Path) -> list[dict[str, Any]]:
-    """Return name, size and hash of every file below the directory."""
-    return [
-        {
-            "path": path.relative_to(directory).as_posix(),
-            "num_bytes": path.stat().st_size,
-            "sha256": file_sha256(path),
-        }
-        for path in sorted(directory.rglob("*"))
-        if path.is_file()
-    ]

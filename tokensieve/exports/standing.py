@@ -18,6 +18,19 @@ from tokensieve.storage.scratch import scratch_directory
 CARD = "card.json"
 
 
+def file_records(directory: Path) -> list[dict[str, Any]]:
+    """Return name, size and hash of every file below the directory."""
+    return [
+        {
+            "path": path.relative_to(directory).as_posix(),
+            "num_bytes": path.stat().st_size,
+            "sha256": file_sha256(path),
+        }
+        for path in sorted(directory.rglob("*"))
+        if path.is_file()
+    ]
+
+
 def standing_card(place: Path) -> dict[str, Any]:
     """Return the card of the export in this directory.
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tokensieve.errors import ResourceError
 
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+"""Errors of a disk that has no room left, or not for this user."""
 
 
 def write_synced(path: Path, data: bytes) -> None:
@@ -67,7 +68,7 @@ def disk_errors(path: Path, num_bytes: int) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        advice = "Free some space" if error.errno in _NO_ROOM else "Check the disk and permissions"
+        advice = "Free some space" if error.errno in NO_ROOM else "Check the disk and permissions"
         raise ResourceError(
             f"{path}: {num_bytes} bytes could not be written: {error.strerror}. "
             f"{advice}, then run the same command again; finished shards are kept."
