@@ -43,7 +43,7 @@ def export(storage: Storage, wanted: Wanted, s3: S3Settings) -> str:
     if wanted.push is not None:
         from tasks.hub import push
 
-        lines.append(f"  pushed: {push(planned, wanted.push)}")
+        lines.append(f"  pushed: {push(planned, card, wanted.push)}")
     return "\n".join(lines)
 
 

@@ -1,7 +1,10 @@
-"""Put an export on the Hugging Face hub, its bytes as they are and its card as the page.
+"""Put an export on the Hugging Face hub, its data as it is and its card as the page.
 
 The token is the one that the hub's own tools know: HF_TOKEN, or `hf auth login`.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from huggingface_hub import CommitOperationAdd, HfApi, constants
 from huggingface_hub.errors import HFValidationError, HTTPError
@@ -29,7 +32,7 @@ def check_pushable(export: Export, name: str) -> None:
         )
 
 
-def push(export: Export, name: str) -> str:
+def push(export: Export, card: Mapping[str, Any], name: str) -> str:
     """Return the address of the private dataset that the finished export now is, in one commit.
 
     Raises SettingsError if a public one has that name, ServiceError if the hub does not take it.
@@ -42,18 +45,12 @@ def push(export: Export, name: str) -> str:
                 f"--push: {name} is there and public. Give another name, or push the directory "
                 "yourself."
             )
-        api.create_commit(name, _operations(export), repo_type="dataset", commit_message=export.id)
+        files = export.uploads(card, name)
+        operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+        api.create_commit(name, operations, repo_type="dataset", commit_message=export.id)
     except (HTTPError, OSError) as error:
         raise ServiceError(
             f"--push: the hub did not take {name}: {shortened(str(error), 200)}. The export stands "
             "where it is; log in (hf auth login), and run the same command again."
         ) from None
     return f"https://huggingface.co/datasets/{name}"
-
-
-def _operations(export: Export) -> list[CommitOperationAdd]:
-    """Return every file of the export, and the card once more, as the page that the hub shows."""
-    files = [path for path in sorted(export.place.rglob("*")) if path.is_file()]
-    named = {path.relative_to(export.place).as_posix(): path for path in files}
-    named["README.md"] = export.place / "card.md"
-    return [CommitOperationAdd(name, path) for name, path in named.items()]

@@ -28,12 +28,16 @@ def labelled_columns(rows: Rows, to: Destination) -> tuple[Int64s, Mapping[str, 
 
 
 def _recipe(to: Destination) -> dict[str, str]:
+    if to.hub_name is None:
+        path, how = str(to.place / "data"), "ds_type: parquet"
+    else:
+        path, how = to.hub_name, "split: train"
     settings = f"""\
         # Train on this export with Axolotl; add how: adapter, learning_rate, micro_batch_size, …
         base_model: {json.dumps(to.model)}
         datasets:
-          - path: {json.dumps(str(to.place / "data"))}
-            ds_type: parquet
+          - path: {json.dumps(path)}
+            {how}
             type:                      # empty: the rows are tokenised
         sequence_len: {to.max_length}  # no sample is longer, so none is dropped
         sample_packing: true

@@ -9,7 +9,7 @@ from tokensieve.exports.format import Destination, Format
 from tokensieve.exports.origin import Origin
 from tokensieve.exports.tally import Tally
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 """Raised when cards of the same export change."""
 
 _PACKAGES = ("pyarrow", "datasets", "tokenizers", "transformers", "numpy")
@@ -34,7 +34,7 @@ def card_of(
             "trainers": format.trainers,
             "data": format.table,
             "recipe": sorted(format.recipe(to)),
-            "base": base and {"address": base.address, "companions": base.companions},
+            "base": base and {"companions": base.companions},
         },
         **origin.described(),
         "read": dict(tally.counts),

@@ -88,7 +88,7 @@ def _how(card: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:
     yield "tokenizer", corpus["tokenizer"][:16]
     yield "tokens of a sample at most", corpus["max_length"]
     if base:
-        yield "model to train", base["address"]
+        yield "tokenizer and templates of the model to train", base["companions"][:16]
 
 
 def _settings(settings: Mapping[str, Any]) -> Iterable[tuple[Any, ...]]:

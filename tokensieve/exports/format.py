@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 from tokensieve.exports.rows import Rows
 
 UNKNOWN_BASE = "PATH-OF-THE-MODEL-TO-TRAIN"
-"""What stands in a recipe where no base was given."""
+"""What stands in a recipe that knows of no base."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +30,20 @@ class Destination:
     """Where an export comes to lie, and what is known of all its samples."""
 
     place: Path
-    """Its directory, absolute, as recipes name it."""
+    """Its directory, absolute, as recipes for this machine name it."""
     num_shards: int
     max_length: int
     """No sample has more tokens."""
     vocabulary_size: int
     base: Base | None
+    hub_name: str | None = None
+    """The dataset of the hub that the export is read from; None: its directory."""
 
     @property
     def model(self) -> str:
-        """Return how a recipe names the model."""
-        return self.base.address if self.base else UNKNOWN_BASE
+        """Return how a recipe names the model; on the hub nobody has a model of this machine."""
+        known = self.base is not None and self.hub_name is None
+        return self.known_base.address if known else UNKNOWN_BASE
 
     @property
     def known_base(self) -> Base:

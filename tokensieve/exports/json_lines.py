@@ -6,7 +6,7 @@ from typing import Any
 
 from tokensieve.exports.format import Destination, Format
 from tokensieve.exports.rows import Rows
-from tokensieve.exports.tables import line_writer
+from tokensieve.exports.tables import line_writer, loading
 
 LINES = "data/train-*.jsonl"
 
@@ -24,20 +24,19 @@ def _lines(rows: Rows) -> Iterator[Mapping[str, Any]]:
 
 
 def _recipe(to: Destination) -> dict[str, str]:
-    script = f'''\
+    script = '''\
         """Read this export. A label of -100 is not trained on, a weight below 0 is unlearned."""
 
-        from pathlib import Path
+        {load.imports}from datasets import load_dataset
 
-        from datasets import load_dataset
-
-        DATA = str(Path(__file__).resolve().parent / {LINES!r})
+        DATA = {load.data}
         MODEL = {to.model!r}  # its tokenizer made the rows
 
-        rows = load_dataset("json", data_files=DATA, split="train")
+        rows = {load.call}
         print(rows)
         '''
-    return {"read.py": dedent(script)}
+    load = loading(to, "json", LINES)
+    return {"read.py": dedent(script).format(to=to, load=load)}
 
 
 JSON_LINES = Format(

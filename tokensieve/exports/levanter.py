@@ -42,19 +42,25 @@ def _filled(values_T: NDArray[Any], place_T: Int64s, num_places: int) -> NDArray
 
 
 def _recipe(to: Destination) -> dict[str, str]:
+    if to.hub_name is None:
+        kind, rows = "url", f"train_urls: [{json.dumps(str(to.place / PARQUET))}]"
+        cache = str(to.place.with_name(f"{to.place.name}-cache"))
+    else:
+        kind, rows = "hf", f"id: {json.dumps(to.hub_name)}"
+        cache = f"{to.place.name}-cache"
     settings = f"""\
         # Train on this export with Levanter; add how: model, trainer, optimizer.
         initialize_from_hf: {json.dumps(to.model)}
         train_seq_len: {to.max_length}   # the length of every row
         data:
           tokenizer: {json.dumps(to.model)}
-          cache_dir: {json.dumps(str(to.place.with_name(to.place.name + "-cache")))}
+          cache_dir: {json.dumps(cache)}
           block_cross_document_attention: false   # a row is one sample; an EOS inside ends a turn
           components:
             tokensieve:
               source:
-                type: url
-                train_urls: [{json.dumps(str(to.place / PARQUET))}]
+                type: {kind}
+                {rows}
               format:
                 type: prebuilt
                 input_ids_key: input_ids

@@ -9,7 +9,7 @@ from typing import Any
 from tokensieve.corpus import Int64s
 from tokensieve.exports.format import Destination, Format
 from tokensieve.exports.rows import Rows
-from tokensieve.exports.tables import PARQUET, moved_back, parquet_writer
+from tokensieve.exports.tables import PARQUET, loading, moved_back, parquet_writer
 from tokensieve.selection import NOT_TRAINED
 
 
@@ -20,7 +20,7 @@ def _columns(rows: Rows, to: Destination) -> tuple[Int64s, Mapping[str, Any]]:
 
 
 def _recipe(to: Destination) -> dict[str, str]:
-    module = f'''\
+    module = '''\
         """This export as a dataset of torchtune.
 
             dataset:
@@ -33,12 +33,10 @@ def _recipe(to: Destination) -> dict[str, str]:
         TextSequence(input_ids=row["tokens"], labels=row["labels"]): both are shifted already.
         """
 
-        from pathlib import Path
-
-        from datasets import load_dataset
+        {load.imports}from datasets import load_dataset
         from torch.utils.data import Dataset
 
-        DATA = str(Path(__file__).resolve().parent / {PARQUET!r})
+        DATA = {load.data}
         MODEL = {to.model!r}  # its tokenizer made the rows
 
 
@@ -46,7 +44,7 @@ def _recipe(to: Destination) -> dict[str, str]:
             """Rows of `tokens` and of `labels`, one of which is the next token, or -100."""
 
             def __init__(self):
-                self.rows = load_dataset("parquet", data_files=DATA, split="train")
+                self.rows = {load.call}
 
             def __len__(self):
                 return len(self.rows)
@@ -64,7 +62,8 @@ def _recipe(to: Destination) -> dict[str, str]:
 
             return PackedDataset(Rows(), max_seq_len=tokenizer.max_seq_len)
         '''
-    return {"tokensieve_data.py": dedent(module)}
+    load = loading(to, "parquet", PARQUET)
+    return {"tokensieve_data.py": dedent(module).format(to=to, load=load)}
 
 
 PRESHIFTED = Format(

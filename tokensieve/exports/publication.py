@@ -68,9 +68,16 @@ class Export:
         """Write anew what a found export lacks beside its data, and what in it names another place,
         and return the names of those files. Raises ResourceError if that cannot be written.
         """
-        texts = self._recipe() | {CARD_PAGE: card_text(card)}
         with self._writing():
-            return put_right(self.place, texts)
+            return put_right(self.place, self._texts(card))
+
+    def uploads(self, card: Mapping[str, Any], hub_name: str) -> dict[str, Path | bytes]:
+        """Return what a dataset of the hub is made of, by name: the files of the data as they are,
+        and the rest with nothing in it of this machine.
+        """
+        data = {file["path"]: self.place / file["path"] for file in card["files"]}
+        texts = {name: text.encode() for name, text in self._texts(card, hub_name).items()}
+        return data | texts | {"README.md": texts[CARD_PAGE]}
 
     def check_hashes(self, card: Mapping[str, Any]) -> None:
         """Raise DamagedError if the data is not what the card of the finished export says."""
@@ -139,7 +146,7 @@ class Export:
     def _origin(self) -> Origin:
         return Origin(self.selection)
 
-    def _destination(self) -> Destination:
+    def _destination(self, hub_name: str | None = None) -> Destination:
         origin = self._origin
         return Destination(
             place=self.place,
@@ -147,16 +154,17 @@ class Export:
             max_length=int(origin.whole.plan["max_length"]),
             vocabulary_size=origin.vocabulary_size,
             base=self.base,
+            hub_name=hub_name,
         )
 
-    def _recipe(self) -> dict[str, str]:
-        """Return the files that tell the trainer of the export: text by name."""
-        return self.format.recipe(self._destination())
-
     def _describe(self, directory: Path, card: Mapping[str, Any]) -> None:
-        told = {CARD: json.dumps(card, indent=2) + "\n", CARD_PAGE: card_text(card)}
-        for name, text in (self._recipe() | told).items():
+        for name, text in self._texts(card).items():
             (directory / name).write_text(text, encoding="utf-8", newline="\n")
+
+    def _texts(self, card: Mapping[str, Any], hub_name: str | None = None) -> dict[str, str]:
+        """Return all that lies beside the data, by name: what to tell the trainer, and the card."""
+        told = {CARD: json.dumps(card, indent=2) + "\n", CARD_PAGE: card_text(card)}
+        return self.format.recipe(self._destination(hub_name)) | told
 
     def _named(self, directory: Path) -> bool:
         """Give the directory its name, durably; return whether the name was free."""

@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +24,27 @@ Columns = Callable[[Rows, Destination], tuple[Int64s, Mapping[str, NDArray[Any]]
 """Returns offsets_N1 and the columns of a shard."""
 
 PARQUET = "data/train-*.parquet"
+
+
+class Loading(NamedTuple):
+    """Pieces of a recipe in Python that loads the rows."""
+
+    imports: str
+    """What stands before the import of datasets."""
+    data: str
+    """The value of DATA."""
+    call: str
+
+
+def loading(to: Destination, kind: str, files: str) -> Loading:
+    """Return how the rows are loaded: from the hub, or from the files beside the recipe."""
+    if to.hub_name is not None:
+        return Loading("", repr(to.hub_name), 'load_dataset(DATA, split="train")')
+    return Loading(
+        "from pathlib import Path\n\n",
+        f'str(Path(__file__).resolve().parent / "{files}")',
+        f'load_dataset("{kind}", data_files=DATA, split="train")',
+    )
 
 
 def parquet_writer(columns: Columns) -> Write:

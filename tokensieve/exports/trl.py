@@ -14,7 +14,7 @@ import numpy as np
 from tokensieve.corpus import Int64s
 from tokensieve.exports.format import Destination, Format
 from tokensieve.exports.rows import Rows
-from tokensieve.exports.tables import PARQUET, parquet_writer
+from tokensieve.exports.tables import PARQUET, loading, parquet_writer
 
 
 def _columns(rows: Rows, to: Destination) -> tuple[Int64s, Mapping[str, Any]]:
@@ -26,15 +26,13 @@ def _columns(rows: Rows, to: Destination) -> tuple[Int64s, Mapping[str, Any]]:
 
 
 def _recipe(to: Destination) -> dict[str, str]:
-    script = f'''\
+    script = '''\
         """Train on this export with TRL. Packing is safe: every version keeps the masks."""
 
-        from pathlib import Path
-
-        from datasets import load_dataset
+        {load.imports}from datasets import load_dataset
         from trl import SFTConfig, SFTTrainer
 
-        DATA = str(Path(__file__).resolve().parent / {PARQUET!r})
+        DATA = {load.data}
         MODEL = {to.model!r}
 
         trainer = SFTTrainer(
@@ -44,11 +42,12 @@ def _recipe(to: Destination) -> dict[str, str]:
                 packing=True,
                 max_length={to.max_length},  # no sample is longer, so none is cut
             ),
-            train_dataset=load_dataset("parquet", data_files=DATA, split="train"),
+            train_dataset={load.call},
         )
         trainer.train()
         '''
-    return {"train.py": dedent(script)}
+    load = loading(to, "parquet", PARQUET)
+    return {"train.py": dedent(script).format(to=to, load=load)}
 
 
 TRL = Format(
