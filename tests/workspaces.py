@@ -15,7 +15,7 @@ def published(workspace: Path) -> dict[str, str]:
     return {
         str(path.relative_to(workspace)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(workspace.rglob("*"))
-        if path.is_file() and _is_published(path.relative_to(workspace))
+        if path.is_file() and is_published(path.relative_to(workspace))
     }
 
 
@@ -24,7 +24,8 @@ def ids(workspace: Path, kind: str) -> set[str]:
     return {path.parent.name for path in workspace.glob(f"{kind}/*/COMMIT.json")}
 
 
-def _is_published(path: Path) -> bool:
+def is_published(path: Path) -> bool:
+    """Return whether a file of a workspace is part of what a run publishes."""
     is_temporary = any(part.startswith(".tmp-") for part in path.parts)
     is_for_people = path.suffix in (".png", ".html") or FOR_PEOPLE & set(path.parts)
     return not is_temporary and not is_for_people

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 from flows.clean import clean
 from tests.drops import write_drop
 from tests.s3_server import KEY_ID, SECRET
-from tests.workspaces import FOR_PEOPLE, published
+from tests.workspaces import is_published, published
 from tokensieve.errors import ServiceError
 from tokensieve.settings import CleanSettings, S3Settings
 
@@ -58,7 +58,7 @@ def through_proxy(models, drop, s3, s3_proxy):
 def in_bucket(s3) -> dict[str, str]:
     """Return the hash of every object that a run publishes, by name, as `published` does."""
     names = [key.removeprefix("workspace/") for key in s3.keys("workspace/")]
-    kept = [name for name in names if not FOR_PEOPLE & set(name.split("/"))]
+    kept = [name for name in names if is_published(Path(name))]
     return {name: hashlib.sha256(s3.get(f"workspace/{name}")).hexdigest() for name in kept}
 
 
