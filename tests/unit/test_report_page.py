@@ -223,12 +223,12 @@ def test_everything_is_reached_by_keyboard(shown):
     shown.run("document.querySelector('[type=search]').focus()")
     shown.wait_until("document.querySelectorAll('.token[tabindex]').length")
     reached = []
-    for _ in range(9):
+    while "BDI" not in reached and len(reached) < 12:  # a token: the maps take it from here
         shown.press("Tab", windowsVirtualKeyCode=9)
         reached.append(shown.run("document.activeElement.name || document.activeElement.tagName"))
     assert reached[:5] == ["source", "low", "high", "order", "BUTTON"]
     assert reached[5] == "view"
-    assert "BDI" in reached  # a token: the maps take it from here
+    assert reached[-1] == "BDI"
     assert shown.run("getComputedStyle(document.activeElement).outlineStyle") != "none"
 
 
