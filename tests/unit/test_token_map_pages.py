@@ -236,7 +236,10 @@ def press(page, *keys):
 
 
 def point_at(page, selector, place=0):
-    page.run(f"document.querySelectorAll('{selector}')[{place}].click()")
+    """Press a token, as soon as its map is built: they are when they come near the window."""
+    token = f"document.querySelectorAll('{selector}')[{place}]"
+    page.wait_until(f"!!{token} && {token}.matches('.token')")
+    page.run(f"{token}.click()")
 
 
 @needs_chromium
